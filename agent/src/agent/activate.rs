@@ -1,0 +1,370 @@
+//! Putting a grant in force: timer, unit and memberships come together or not at all.
+
+use super::{Agent, Outcome, Stored, accept, people};
+use crate::clock::{self, Now};
+use crate::config::{Ceiling, ROOT_EQUAL};
+use crate::deadline::Deadline;
+use crate::effects::groups;
+use crate::effects::units::TimerAt;
+use crate::store::grants::{self, Cause, GrantFile, Phase};
+use journal::{Receipt, kind};
+use statement::detail::{Detail, OnEnd};
+use statement::verify::VerifiedGrant;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long PID 1's timer has, past the deadline, before the agent asks for the end itself.
+const TIMER_GRACE: Duration = Duration::from_millis(500);
+
+/// How long systemd may take to start timer and unit.
+pub(super) const UNITS_PATIENCE: Duration = Duration::from_secs(6);
+const ENDED_MEANWHILE: &str = "it ended while it was being put in force";
+
+/// The plain file of a grant that was just taken.
+pub(super) fn file_of(
+    grant: &VerifiedGrant,
+    boot_id: &str,
+    journal_from: u64,
+    time_s: u64,
+    now: Now,
+) -> GrantFile {
+    let claims = grant.claims();
+    let mut groups: Vec<String> = claims
+        .authorization_details
+        .iter()
+        .flat_map(|d| d.groups.clone())
+        .collect();
+    groups.sort();
+    groups.dedup();
+    let report = claims
+        .authorization_details
+        .iter()
+        .all(|d| d.on_end == OnEnd::Report);
+    let (login, uid) = claims
+        .authorization_details
+        .first()
+        .map(|d| (d.login.clone(), d.uid))
+        .unwrap_or_default();
+    GrantFile {
+        v: 1,
+        jti: claims.jti.clone(),
+        login,
+        uid,
+        role: claims.role.clone(),
+        groups,
+        on_end: if report { OnEnd::Report } else { OnEnd::Kill },
+        from_s: claims.nbf,
+        until_s: claims.exp,
+        boot_id: boot_id.to_owned(),
+        until_boot_ns: Deadline::from_now(claims.exp, time_s, now).boot_ns,
+        timers: 1,
+        phase: if claims.nbf > time_s {
+            Phase::Waiting
+        } else {
+            Phase::Arming
+        },
+        cause: None,
+        used: false,
+        bundle: grant.bundle().to_owned(),
+        journal_from,
+        extensions: Vec::new(),
+    }
+}
+
+/// The names were held against the ceiling when the grant was taken; the kernel goes by the number.
+fn refuse_twins(wanted: &[String], ceiling: &Ceiling) -> Result<(), String> {
+    let unnamed = |g: &&String| !g.starts_with("jit-") && !ceiling.groups.contains(g);
+    let mut forbidden = ROOT_EQUAL.to_vec();
+    forbidden.retain(|g| !ceiling.allows_group(g));
+    match groups::twins(wanted.iter().filter(unnamed), &forbidden) {
+        Ok(None) => Ok(()),
+        Ok(Some((group, other))) => Err(format!(
+            "the group {group} has the number of {other}, which equals root and is not named in ceiling.toml"
+        )),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+impl Agent {
+    /// Put a stored grant in force. Journal first: the receipt of its `grant` record is held for the whole of it.
+    pub(super) async fn activate(self: &Rc<Self>, jti: &str) {
+        self.core.borrow_mut().arming.insert(jti.to_owned());
+        let result = match self.record_activation(jti).await {
+            Ok((file, receipt)) => self.arm(&file, &receipt).await,
+            Err(e) => Err(e),
+        };
+        self.core.borrow_mut().arming.remove(jti);
+        match result {
+            Ok(()) => {
+                self.settle(jti, Outcome::Granted(jti.to_owned()));
+                self.watch_deadline(jti);
+            }
+            Err(why) => {
+                self.log.later(
+                    self.note(kind::REFUSED)
+                        .grant(jti)
+                        .decision("deny")
+                        .detail("what", "activation")
+                        .detail("why", why.clone()),
+                );
+                self.settle(jti, Outcome::Broken(why));
+                // Whoever closed it meanwhile left the taking away to us.
+                self.close(jti, Cause::NotArmed);
+                self.make_gone(jti);
+            }
+        }
+    }
+
+    /// Tell whoever waits for the request of this grant.
+    fn settle(&self, jti: &str, outcome: Outcome) {
+        let mut core = self.core.borrow_mut();
+        if let Some(stored) = core.grants.get(jti) {
+            let (request, uid) = (stored.grant.request().id.clone(), stored.file.uid);
+            core.outcomes.put(&request, (uid, outcome));
+        }
+        drop(core);
+        self.changed.notify_waiters();
+    }
+
+    async fn record_activation(&self, jti: &str) -> Result<(GrantFile, Receipt), String> {
+        let now = clock::now().map_err(|e| e.to_string())?;
+        let (file, record) = {
+            let core = self.core.borrow();
+            let stored = core.grants.get(jti).ok_or("it is gone")?;
+            let claims = stored.grant.claims();
+            let mut record = self
+                .record(kind::GRANT, now)
+                .grant(jti)
+                .request(stored.grant.request().id.as_str())
+                .role(claims.role.as_str())
+                .login(stored.file.login.as_str())
+                .uid(stored.file.uid)
+                .decision("allow")
+                .reason(claims.reason.as_str())
+                .detail("ends", claims.exp)
+                .detail("groups", stored.file.groups.clone())
+                .detail("scope", scope(&claims.authorization_details))
+                .detail("policy", claims.policy.rule.clone())
+                .detail("kid", stored.grant.kid());
+            let by: Vec<String> = stored
+                .grant
+                .approvers()
+                .iter()
+                .map(|a| a.person.clone())
+                .collect();
+            if !by.is_empty() {
+                record = record.detail("approved_by", by);
+            }
+            if let Some(t) = &claims.ticket {
+                record = record.ticket(t.as_str());
+            }
+            (stored.file.clone(), record)
+        };
+        let receipt = self.log.append(record).await.map_err(|e| e.to_string())?;
+        Ok((file, receipt))
+    }
+
+    /// Timer first, so that nothing is ever in force without its end; memberships last.
+    async fn arm(self: &Rc<Self>, file: &GrantFile, recorded: &Receipt) -> Result<(), String> {
+        self.start_units(file, recorded).await?;
+        self.still_arming(&file.jti)?;
+        join_groups(file, self.ceiling.clone()?).await?;
+        let active = {
+            let mut core = self.core.borrow_mut();
+            let stored = core.grants.get_mut(&file.jti).ok_or("it is gone")?;
+            if stored.file.phase != Phase::Arming {
+                return Err(ENDED_MEANWHILE.into());
+            }
+            stored.file.phase = Phase::Active;
+            stored.file.clone()
+        };
+        grants::write(&active).map_err(|e| e.to_string())
+    }
+
+    /// The timer, then the unit.
+    pub(super) async fn start_units(
+        self: &Rc<Self>,
+        file: &GrantFile,
+        _recorded: &Receipt,
+    ) -> Result<(), String> {
+        let units = self.units().await?;
+        let now = clock::now().map_err(|e| e.to_string())?;
+        let at = TimerAt {
+            wall_s: file.until_s,
+            boot_ns: file.until_boot_ns,
+        };
+        let started = async {
+            let timer = units.start_timer(&file.jti, file.timers, at, now).await;
+            timer.map_err(|e| e.to_string())?;
+            let service = units.start_service(&file.jti, &file.login).await;
+            service.map_err(|e| e.to_string())?;
+            self.watch_unit(&file.jti).await
+        };
+        let started = tokio::time::timeout(UNITS_PATIENCE, started).await;
+        let started = started.unwrap_or_else(|_| Err("systemd does not answer".into()));
+        if started.is_err() {
+            self.lost_units();
+        }
+        started
+    }
+
+    /// A drop, a revocation or the deadline may have come meanwhile.
+    fn still_arming(&self, jti: &str) -> Result<(), String> {
+        let core = self.core.borrow();
+        match core.grants.get(jti) {
+            Some(s) if s.file.phase == Phase::Arming => Ok(()),
+            _ => Err(ENDED_MEANWHILE.into()),
+        }
+    }
+
+    /// Run what a stored grant still needs: its start, or its end.
+    pub fn schedule(self: &Rc<Self>, jti: &str) {
+        let phase = self
+            .core
+            .borrow()
+            .grants
+            .get(jti)
+            .map(|s| (s.file.phase, s.file.from_s));
+        match phase {
+            Some((Phase::Waiting, from_s)) => {
+                let agent = self.clone();
+                let id = jti.to_owned();
+                tokio::task::spawn_local(async move { agent.start_later(&id, from_s).await });
+            }
+            Some((Phase::Active, _)) => self.watch_deadline(jti),
+            _ => {}
+        }
+    }
+
+    async fn start_later(self: &Rc<Self>, jti: &str, from_s: u64) {
+        loop {
+            let Ok(now) = clock::now() else { return };
+            let wait = from_s.saturating_sub(self.core.borrow().state.mark.time(now));
+            if wait == 0 {
+                break;
+            }
+            // In steps, so that a suspend or a set clock is noticed.
+            tokio::time::sleep(Duration::from_secs(wait.min(5))).await;
+        }
+        if !self.may_start(jti).await {
+            return;
+        }
+        let ready = {
+            let mut core = self.core.borrow_mut();
+            let time = clock::now().map(|n| (core.state.mark.time(n), n));
+            match (core.grants.get_mut(jti), time) {
+                (Some(Stored { file, .. }), Ok((time_s, now))) if file.phase == Phase::Waiting => {
+                    file.phase = Phase::Arming;
+                    file.boot_id.clone_from(&self.boot_id);
+                    file.until_boot_ns = Deadline::from_now(file.until_s, time_s, now).boot_ns;
+                    Some(file.clone())
+                }
+                _ => None,
+            }
+        };
+        if let Some(file) = ready {
+            match grants::write(&file) {
+                Ok(()) => self.activate(jti).await,
+                Err(e) => {
+                    self.alert(&e.to_string());
+                    self.finish(jti, Cause::NotArmed);
+                }
+            }
+        }
+    }
+
+    /// Much may have changed since a grant was taken: its user must be eligible and the host must still allow it. Ends
+    /// what may not start. A name service that cannot say is asked again until the grant's end.
+    async fn may_start(self: &Rc<Self>, jti: &str) -> bool {
+        loop {
+            let (login, uid) = {
+                let core = self.core.borrow();
+                let Some(stored) = core.grants.get(jti) else {
+                    return false;
+                };
+                let over = clock::now().is_ok_and(|n| stored.deadline().passed(&core.state, n));
+                let allowed = self.ceiling.as_ref().map_err(Clone::clone);
+                let time_s = clock::now().map_or(u64::MAX, |n| core.state.mark.time(n));
+                let allowed = allowed.and_then(|c| accept::within(&stored.grant, c, time_s));
+                let (login, uid) = (stored.file.login.clone(), stored.file.uid);
+                drop(core);
+                if over {
+                    self.finish(jti, Cause::Deadline);
+                    return false;
+                }
+                if let Err(why) = allowed {
+                    self.alert(&format!("grant {jti} is not started: {why}"));
+                    self.finish(jti, Cause::NotArmed);
+                    return false;
+                }
+                (login, uid)
+            };
+            match people::eligible(&login, uid).await {
+                Ok(true) => return true,
+                Ok(false) => {
+                    self.finish(jti, Cause::NotEligible);
+                    return false;
+                }
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        }
+    }
+
+    /// PID 1 ends the grant; the agent notices, records, and makes sure.
+    fn watch_deadline(self: &Rc<Self>, jti: &str) {
+        self.warn_before_end(jti);
+        let agent = self.clone();
+        let id = jti.to_owned();
+        tokio::task::spawn_local(async move {
+            loop {
+                let left = {
+                    let core = agent.core.borrow();
+                    let (Some(stored), Ok(now)) = (core.grants.get(&id), clock::now()) else {
+                        return;
+                    };
+                    if stored.file.phase != Phase::Active {
+                        return;
+                    }
+                    let deadline = stored.deadline();
+                    if deadline.passed(&core.state, now) {
+                        None
+                    } else {
+                        let boot =
+                            Duration::from_nanos(deadline.boot_ns.saturating_sub(now.boot_ns));
+                        let wall = Duration::from_secs(
+                            deadline.wall_s.saturating_sub(core.state.mark.time(now)),
+                        );
+                        Some(boot.min(wall).min(Duration::from_secs(30)))
+                    }
+                };
+                match left {
+                    Some(wait) => tokio::time::sleep(wait.max(Duration::from_millis(1))).await,
+                    None => break,
+                }
+            }
+            agent.close(&id, Cause::Deadline);
+            tokio::time::sleep(TIMER_GRACE).await;
+            if agent.core.borrow().grants.contains_key(&id) {
+                agent.make_gone(&id);
+            }
+        });
+    }
+}
+
+/// What the grant gives, as signed: the journal tells it when the grant's own file is long gone.
+fn scope(details: &[Detail]) -> serde_json::Value {
+    serde_json::to_value(details).unwrap_or_default()
+}
+
+/// Give every membership of the grant, and see each in the name service.
+pub(super) async fn join_groups(file: &GrantFile, ceiling: Ceiling) -> Result<(), String> {
+    let (login, wanted) = (file.login.clone(), file.groups.clone());
+    tokio::task::spawn_blocking(move || {
+        refuse_twins(&wanted, &ceiling)?;
+        wanted
+            .iter()
+            .try_for_each(|g| groups::add(&login, g).map(drop).map_err(|e| e.to_string()))
+    })
+    .await
+    .map_err(|e| e.to_string())?
+}

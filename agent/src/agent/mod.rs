@@ -1,0 +1,328 @@
+//! The agent's state and what happens to it, one file for each kind of event. Everything runs on one thread; a borrow
+//! of [`Core`] is never held over an `await`.
+
+mod accept;
+mod activate;
+mod details;
+mod doors;
+mod elevate;
+mod enrol;
+mod explain;
+mod extend;
+mod finish;
+mod held;
+mod import;
+mod last;
+mod no;
+mod outcome;
+mod people;
+mod reconcile;
+#[cfg(test)]
+mod runs;
+mod say;
+mod statements;
+mod status;
+mod time;
+mod trust;
+mod uses;
+mod warn;
+mod watch;
+mod word;
+
+use crate::budget::Ledger;
+use crate::callers::Throttle;
+use crate::clock::{self, Now};
+use crate::config::Ceiling;
+use crate::deadline::Deadline;
+use crate::decide::View;
+use crate::effects::units::Units;
+use crate::events::{self, Log};
+use crate::store::grants::{Cause, GrantFile};
+use crate::store::identity::Enrolled;
+use crate::store::pending::Pending;
+use crate::store::state::State;
+use journal::Record;
+use statement::sign::Signer;
+use statement::verify::VerifiedGrant;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use tokio::sync::{Notify, mpsc, oneshot};
+use wire::link::{Answer, Down};
+
+/// Answers about ended requests and grants that are kept for `Wait` and for messages.
+const REMEMBERED: usize = 1024;
+const ALERT_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The running agent.
+pub struct Agent {
+    pub boot_id: String,
+    pub host_name: String,
+    pub signer: Signer,
+    pub log: Log,
+    /// Or why it cannot be read: then nothing is given.
+    pub ceiling: Result<Ceiling, String>,
+    pub throttle: Throttle,
+    pub alerted: Cell<Option<tokio::time::Instant>>,
+    /// The clocks when they were last looked at.
+    pub looked: Cell<Option<Now>>,
+    pub core: RefCell<Core>,
+    /// Statements are taken one after the other, whoever brings them.
+    pub taking: tokio::sync::Mutex<()>,
+    /// Held while the journal is read for somebody.
+    pub explaining: tokio::sync::Mutex<()>,
+    /// Something a waiter may wait for has changed.
+    pub changed: Notify,
+}
+
+/// What changes.
+pub struct Core {
+    pub enrolled: Option<Enrolled>,
+    pub state: State,
+    pub grants: BTreeMap<String, Stored>,
+    pub pending: BTreeMap<String, Pending>,
+    outcomes: Remembered<(u32, Outcome)>,
+    /// Being put in force right now, by a task that will also take away what it gave if it must.
+    arming: HashSet<String>,
+    /// Being ended, until the proof is journaled; also what is known by its file or unit alone.
+    ending: HashSet<String>,
+    /// In force with their unit and timer; their memberships are still to be given.
+    owed: HashSet<String>,
+    /// Being ended, and shown to be gone but for processes outside the unit.
+    gone: HashSet<String>,
+    /// What was held within the last day.
+    held: Ledger,
+    /// The last ended grant of each uid, for the refusal's text.
+    ended: HashMap<u32, (String, Cause, u64)>,
+    units: Option<Units>,
+    pub link: Link,
+    /// Moves begun at audit `open`, before it is known which command runs.
+    moves: HashMap<(u32, u64), Move>,
+}
+
+/// A stored grant: the plain file beside the verified bundles it came from.
+pub struct Stored {
+    pub file: GrantFile,
+    pub grant: VerifiedGrant,
+    /// What extended it, in order. Its id, unit and processes stay those of the first.
+    pub later: Vec<VerifiedGrant>,
+    /// The end that counts while an extension is stored and not yet in force.
+    pub until: Option<Deadline>,
+}
+
+impl Stored {
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View {
+            claims: self.grant.claims(),
+            max_stale: self
+                .chain()
+                .map(|g| g.claims().max_stale)
+                .min()
+                .unwrap_or(0),
+            phase: self.file.phase,
+            deadline: self.deadline(),
+            used: self.file.used,
+        }
+    }
+
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        self.until.unwrap_or(Deadline {
+            wall_s: self.file.until_s,
+            boot_ns: self.file.until_boot_ns,
+        })
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+enum Outcome {
+    Granted(String),
+    /// The issuer, or its policy, said no.
+    Denied(String),
+    /// The issuer could not be asked.
+    Failed(String),
+    /// Granted, and then not put in force on this host.
+    Broken(String),
+    /// Granted, and by then more than the user may hold in a day on this host.
+    OverBudget(String),
+}
+
+struct Move {
+    grant: String,
+    /// Whose process it is, and since when: what is never asked for again is forgotten.
+    uid: u32,
+    at: tokio::time::Instant,
+    done: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// The link as the agent sees it.
+#[derive(Default)]
+pub struct Link {
+    pub tx: Option<mpsc::UnboundedSender<Down>>,
+    /// The link says that the issuer's stream is open.
+    pub connected: bool,
+    /// Why not.
+    pub note: Option<String>,
+    answers: HashMap<u64, oneshot::Sender<Answer>>,
+    next: u64,
+    /// `CLOCK_BOOTTIME` nanoseconds at which the stream was opened.
+    connected_ns: u64,
+    /// `CLOCK_BOOTTIME` nanoseconds of the last receipt.
+    receipt_ns: Option<u64>,
+    /// `CLOCK_BOOTTIME` nanoseconds of the last `read_again`.
+    read_again_ns: Option<u64>,
+}
+
+impl Link {
+    /// Something is missing: have the issuer's log read from its start. What is known already is refused by the
+    /// counters. Not more often than every half minute.
+    fn read_again(&mut self, host: String, now: Now) {
+        let lately = self
+            .read_again_ns
+            .is_some_and(|then| now.boot_ns.saturating_sub(then) < 30_000_000_000);
+        if let Some(tx) = self.tx.as_ref().filter(|_| !lately) {
+            let _ = tx.send(Down::Welcome {
+                version: wire::VERSION,
+                host,
+                after: 0,
+            });
+            self.read_again_ns = Some(now.boot_ns);
+        }
+    }
+}
+
+/// The newest entries of a map; old ones fall out.
+struct Remembered<T> {
+    map: HashMap<String, T>,
+    order: std::collections::VecDeque<String>,
+}
+
+impl<T> Remembered<T> {
+    fn new() -> Self {
+        Self {
+            map: HashMap::new(),
+            order: std::collections::VecDeque::new(),
+        }
+    }
+
+    fn put(&mut self, id: &str, value: T) {
+        if self.map.insert(id.to_owned(), value).is_none() {
+            self.order.push_back(id.to_owned());
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(old) = self.order.pop_front() {
+                self.map.remove(&old);
+            }
+        }
+    }
+
+    fn get(&self, id: &str) -> Option<&T> {
+        self.map.get(id)
+    }
+}
+
+impl Core {
+    #[must_use]
+    pub fn new(enrolled: Option<Enrolled>, state: State) -> Self {
+        Self {
+            enrolled,
+            state,
+            grants: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            outcomes: Remembered::new(),
+            arming: HashSet::new(),
+            ending: HashSet::new(),
+            owed: HashSet::new(),
+            gone: HashSet::new(),
+            held: Ledger::default(),
+            ended: HashMap::new(),
+            units: None,
+            link: Link::default(),
+            moves: HashMap::new(),
+        }
+    }
+
+    /// All grants as the decision sees them.
+    fn views(&self) -> impl Iterator<Item = View<'_>> {
+        self.grants.values().map(Stored::view)
+    }
+}
+
+impl Agent {
+    /// A journal record with this moment's time.
+    fn record(&self, kind: &str, now: Now) -> Record {
+        events::record(kind, now, &self.boot_id)
+    }
+
+    /// A record for something that happened, whatever the clock says.
+    pub fn note(&self, kind: &str) -> Record {
+        let now = clock::now().unwrap_or(Now {
+            wall_ms: 0,
+            boot_ns: 0,
+            mono_us: 0,
+        });
+        self.record(kind, now)
+    }
+
+    /// Journal an alert: something needs a person's eye.
+    pub fn alert(&self, why: &str) {
+        self.log
+            .later(self.note(journal::kind::ALERT).detail("why", why));
+    }
+
+    /// The same for what would repeat itself: once a minute.
+    pub fn alert_rarely(&self, why: &str) {
+        let now = tokio::time::Instant::now();
+        let last = self.alerted.replace(Some(now));
+        match last {
+            Some(then) if now.duration_since(then) < ALERT_AGAIN => self.alerted.set(last),
+            _ => self.alert(why),
+        }
+    }
+
+    /// Journal a refusal of something this uid asked for. Beyond a rate, refusals are counted instead: a flood must neither
+    /// fill the log nor keep others waiting.
+    pub(crate) fn refuse(&self, uid: u32, record: Record) {
+        let Ok(now) = clock::now() else {
+            return self.log.later(record);
+        };
+        match self.throttle.take(uid, now.boot_ns) {
+            Some(0) => self.log.later(record),
+            Some(more) => self.log.later(record.detail("not_recorded_before", more)),
+            None => {}
+        }
+    }
+
+    /// systemd, connected when first needed and again after it was lost.
+    async fn units(&self) -> Result<Units, String> {
+        let known = self.core.borrow().units.clone();
+        if let Some(units) = known {
+            return Ok(units);
+        }
+        let bus = zbus::Connection::system()
+            .await
+            .map_err(|e| format!("the system bus: {e}"))?;
+        let units = Units::connect(&bus).await.map_err(|e| e.to_string())?;
+        self.core.borrow_mut().units = Some(units.clone());
+        Ok(units)
+    }
+
+    /// Forget the connection after it failed, so that the next use makes a new one.
+    fn lost_units(&self) {
+        self.core.borrow_mut().units = None;
+    }
+
+    /// Make the state durable. The caller gives nothing when this fails.
+    fn save_state(&self) -> Result<(), String> {
+        self.core.borrow().state.save().map_err(|e| e.to_string())
+    }
+}
+
+/// Ten random bytes for an id, sixteen for a nonce.
+fn random<const N: usize>() -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| "the kernel gives no random numbers".to_owned())?;
+    Ok(bytes)
+}

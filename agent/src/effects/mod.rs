@@ -1,0 +1,9 @@
+//! What touches the system, one file for each kind of thing. No decision is made here.
+
+pub mod files;
+pub mod groups;
+pub mod processes;
+pub mod terminals;
+pub mod trusted;
+pub mod units;
+pub mod watch;

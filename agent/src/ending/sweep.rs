@@ -1,0 +1,187 @@
+//! What keeps a group of the grant: processes of the user (a login or `newgrp` made while it lived), and his files that
+//! would give it to whoever runs them.
+
+use super::Proof;
+use super::setgid::{self, Search};
+use crate::effects::{groups, processes};
+use crate::paths;
+use crate::store::grants::GrantFile;
+use statement::detail::OnEnd;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const STEP: Duration = Duration::from_millis(10);
+/// TERM to KILL.
+const GRACE: Duration = Duration::from_millis(500);
+/// Between telling that the right is gone and the first TERM: among the holders may be the very `jitctl drop` that
+/// waits to hear it.
+const HEAR: Duration = Duration::from_millis(150);
+/// Rounds of killing; each finds what was forked during the one before.
+const ROUNDS: usize = 50;
+/// Milliseconds that a cgroup may take to stand still.
+const FREEZE_LOOKS: usize = 20;
+/// Looks in a row that must find nothing before that is believed.
+const LOOKS: usize = 20;
+
+/// Count, report or end them. `since_s`: when the memberships were first given, Unix seconds.
+pub async fn groups(file: &GrantFile, since_s: u64, proof: &mut Proof) {
+    let tag = format!("jit-{}", file.role);
+    let mut gids = HashSet::new();
+    let mut tags = HashSet::new();
+    for group in &file.groups {
+        if proof.kept_for_others.contains(group) {
+            continue;
+        }
+        let gid = match groups::gid_of(group) {
+            Ok(Some(gid)) => gid,
+            Ok(None) => continue,
+            Err(e) => {
+                proof.doubt("name service", &e);
+                continue;
+            }
+        };
+        match groups::is_member(&file.login, group) {
+            // A permanent membership is not ours, nor is what runs with it.
+            Ok(true) => {}
+            Ok(false) if *group == tag => drop(tags.insert(gid)),
+            Ok(false) => drop(gids.insert(gid)),
+            Err(e) => proof.doubt("name service", &e),
+        }
+    }
+    proof.carry_tag = pids(&holders(file.uid, &tags));
+    if gids.is_empty() {
+        return;
+    }
+    if file.on_end == OnEnd::Report {
+        proof.left.extend(pids(&holders(file.uid, &gids)));
+    } else {
+        end(file.uid, &gids, proof).await;
+    }
+    // After the processes: who still held the group could set the bit again.
+    let search = Search {
+        uid: file.uid,
+        gids,
+        since_s,
+        strip: file.on_end == OnEnd::Kill,
+        home: groups::home_of(file.uid),
+    };
+    let found = setgid::search(search).await;
+    proof.setgid_stripped = found.stripped.into_iter().collect();
+    proof.setgid_left = found.left.into_iter().collect();
+    proof.setgid_unseen = found.unseen.into_iter().collect();
+}
+
+/// End the processes that hold one of these groups.
+async fn end(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
+    if none_for_sure(uid, gids).await {
+        return;
+    }
+    tokio::time::sleep(HEAR).await;
+    let found = holders(uid, gids);
+    proof.ended_outside.extend(pids(&found));
+    found.iter().for_each(processes::Held::terminate);
+    let start = tokio::time::Instant::now();
+    while found.iter().any(processes::Held::alive) && start.elapsed() < GRACE {
+        tokio::time::sleep(STEP).await;
+    }
+    kill_all(uid, gids, proof).await;
+    proof.ended_outside.sort_unstable();
+    proof.ended_outside.dedup();
+}
+
+/// Kill until look after look finds none. Frozen, nothing forks faster than it is found: the user's sessions, and every
+/// other cgroup in which a holder was seen (a job of `at`, of cron), stand still meanwhile.
+async fn kill_all(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
+    let root = Path::new(paths::CGROUP_ROOT);
+    let sessions = root.join(format!("user.slice/user-{uid}.slice"));
+    let mut frozen = HashMap::from([(sessions.clone(), Frozen::freeze(sessions))]);
+    for _ in 0..ROUNDS {
+        let found = holders(uid, gids);
+        if found.is_empty() && none_for_sure(uid, gids).await {
+            return;
+        }
+        proof.ended_outside.extend(pids(&found));
+        for p in &found {
+            let cgroup = p.facts.cgroup.trim_start_matches('/');
+            if !cgroup.is_empty() && !cgroup.contains("..") {
+                let dir = root.join(cgroup);
+                frozen
+                    .entry(dir.clone())
+                    .or_insert_with(|| Frozen::freeze(dir));
+            }
+            p.kill();
+        }
+        tokio::time::sleep(STEP).await;
+    }
+    drop(frozen);
+    proof.left.extend(pids(&holders(uid, gids)));
+    if !none_for_sure(uid, gids).await {
+        proof.doubt(
+            "groups",
+            &"processes come and go faster than they can be ended",
+        );
+    }
+}
+
+/// One look over /proc can miss what forks and exits while it is made; many in a row do not.
+async fn none_for_sure(uid: u32, gids: &HashSet<u32>) -> bool {
+    if gids.is_empty() {
+        return true;
+    }
+    for _ in 0..LOOKS {
+        if !holders(uid, gids).is_empty() {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    true
+}
+
+/// Processes of this user with one of these gids: by real uid, or by the login uid they cannot change.
+fn holders(uid: u32, gids: &HashSet<u32>) -> Vec<processes::Held> {
+    if gids.is_empty() {
+        return Vec::new();
+    }
+    let has = |p: &&processes::Process| p.gids.iter().any(|g| gids.contains(g));
+    let his = |p: &&processes::Process| {
+        p.uid == uid || (p.uid != 0 && processes::login_uid(p.pid) == Some(uid))
+    };
+    processes::snapshot()
+        .unwrap_or_default()
+        .iter()
+        .filter(has)
+        .filter(his)
+        .filter_map(|p| processes::Held::open(p.pid).ok())
+        .collect()
+}
+
+fn pids(list: &[processes::Held]) -> Vec<u32> {
+    list.iter().map(|p| p.facts.pid).collect()
+}
+
+/// A cgroup whose processes stand still until this is dropped. One that cannot be frozen runs on.
+pub struct Frozen(PathBuf);
+
+impl Frozen {
+    pub fn freeze(cgroup: PathBuf) -> Self {
+        // cgroup v2: killing a frozen process works. The kernel says when all of it stands still; a process deep in the
+        // kernel may take longer, and is not waited for.
+        if std::fs::write(cgroup.join("cgroup.freeze"), "1").is_ok() {
+            for _ in 0..FREEZE_LOOKS {
+                let events = std::fs::read_to_string(cgroup.join("cgroup.events"));
+                if events.is_ok_and(|t| t.lines().any(|l| l == "frozen 1")) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Self(cgroup)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = std::fs::write(self.0.join("cgroup.freeze"), "0");
+    }
+}

@@ -1,0 +1,376 @@
+//! The agent's hand on the journal: one thread appends (several waiting records in one commit) and then sends each
+//! record as a line to the local syslog.
+//!
+//! Whoever gives something waits for [`Log::append`] and holds its `Receipt`. Whoever takes away uses
+//! [`Log::later`], which never waits: the thread keeps the record and tries again until it is written.
+
+use crate::clock::{self, Now};
+use crate::paths;
+use journal::{HostKey, Identity, Journal, Receipt, Record, Timestamp, render_line};
+use std::collections::VecDeque;
+use std::fmt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Records in one commit.
+const BATCH: usize = 64;
+/// Records waiting for the thread; more means that the disk does not keep up, and uses are refused. Endings and reports
+/// are taken all the same: nobody waits for them, and none may be lost.
+const QUEUE: usize = 1024;
+/// Endings kept while the journal cannot be written.
+const BACKLOG: usize = 10_000;
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The record is not on disk; nothing may be given.
+#[derive(Debug, Clone)]
+pub struct NotRecorded(pub String);
+
+impl fmt::Display for NotRecorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the journal cannot be written ({})", self.0)
+    }
+}
+
+impl std::error::Error for NotRecorded {}
+
+enum Job {
+    Write(Box<Write>),
+    /// Answered when everything before it was tried once.
+    Barrier(oneshot::Sender<()>),
+}
+
+struct Write {
+    record: Record,
+    /// `None`: nobody waits, try until it is written.
+    reply: Option<oneshot::Sender<Result<Receipt, NotRecorded>>>,
+}
+
+/// Handle to the journal thread.
+#[derive(Clone)]
+pub struct Log {
+    tx: Sender<Job>,
+    waiting: Arc<AtomicUsize>,
+    next: Arc<AtomicU64>,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl Log {
+    /// Start the thread. It opens the journal by itself and again after trouble, so an agent with a dead journal
+    /// still ends grants.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn start(now: Timestamp) -> std::io::Result<Self> {
+        let (tx, rx) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let next = Arc::new(AtomicU64::new(0));
+        let trouble = Arc::new(Mutex::new(None));
+        let writer = Writer {
+            waiting: waiting.clone(),
+            next: next.clone(),
+            journal: None,
+            backlog: VecDeque::new(),
+            trouble: trouble.clone(),
+            opened_at: now,
+            syslog: Syslog::default(),
+        };
+        std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run(&rx))?;
+        Ok(Self {
+            tx,
+            waiting,
+            next,
+            trouble,
+        })
+    }
+
+    /// Append and wait until the record is durable.
+    ///
+    /// # Errors
+    /// When it is not; the caller gives nothing.
+    pub async fn append(&self, record: Record) -> Result<Receipt, NotRecorded> {
+        if self.waiting.load(Ordering::Relaxed) >= QUEUE {
+            return Err(NotRecorded("too many records wait for the disk".into()));
+        }
+        let (reply, answer) = oneshot::channel();
+        let write = Write {
+            record,
+            reply: Some(reply),
+        };
+        self.hand_over(Job::Write(Box::new(write)));
+        // A writer that has stopped drops the sender.
+        answer
+            .await
+            .unwrap_or_else(|_| Err(NotRecorded("its writer has stopped".into())))
+    }
+
+    /// An index that no record handed over from now on gets below; 0 as long as the journal was not opened.
+    #[must_use]
+    pub fn next_index(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Append as soon as possible; nobody waits. For endings, refusals and reports.
+    pub fn later(&self, record: Record) {
+        let write = Write {
+            record,
+            reply: None,
+        };
+        self.hand_over(Job::Write(Box::new(write)));
+    }
+
+    fn hand_over(&self, job: Job) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.tx.send(job).is_err() {
+            self.set_trouble("its writer has stopped");
+        }
+    }
+
+    /// Wait until everything handed over so far was tried once.
+    pub async fn settle(&self) {
+        let (tx, rx) = oneshot::channel();
+        self.hand_over(Job::Barrier(tx));
+        // An error means that the writer has stopped, and with it all that was handed over.
+        let _ = rx.await;
+    }
+
+    /// Why the journal cannot be written at the moment.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_trouble(&self, why: &str) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    }
+}
+
+struct Writer {
+    waiting: Arc<AtomicUsize>,
+    next: Arc<AtomicU64>,
+    journal: Option<Journal>,
+    backlog: VecDeque<Record>,
+    trouble: Arc<Mutex<Option<String>>>,
+    opened_at: Timestamp,
+    syslog: Syslog,
+}
+
+impl Writer {
+    fn run(mut self, rx: &Receiver<Job>) {
+        loop {
+            let first = if self.backlog.is_empty() {
+                match rx.recv() {
+                    Ok(job) => Some(job),
+                    Err(_) => return,
+                }
+            } else {
+                match rx.recv_timeout(RETRY) {
+                    Ok(job) => Some(job),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => {
+                        self.flush_backlog();
+                        return;
+                    }
+                }
+            };
+            self.flush_backlog();
+            if let Some(first) = first {
+                let mut writes = Vec::new();
+                let mut barriers = Vec::new();
+                for job in std::iter::once(first).chain(rx.try_iter().take(BATCH - 1)) {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    match job {
+                        Job::Write(w) => writes.push(*w),
+                        Job::Barrier(b) => barriers.push(b),
+                    }
+                }
+                if !writes.is_empty() {
+                    self.write(writes);
+                    // What could not be written is tried once more before anyone is told that all was tried.
+                    self.flush_backlog();
+                    // Everyone has his answer: time to make the next key.
+                    if let Some(journal) = &mut self.journal {
+                        journal.prepare();
+                    }
+                }
+                for barrier in barriers {
+                    let _ = barrier.send(());
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, jobs: Vec<Write>) {
+        let records: Vec<Record> = jobs.iter().map(|j| j.record.clone()).collect();
+        match self.append(&records) {
+            Ok(receipts) => {
+                for (job, receipt) in jobs.into_iter().zip(receipts) {
+                    if let Some(reply) = job.reply {
+                        let _ = reply.send(Ok(receipt));
+                    }
+                }
+                records.iter().for_each(|r| self.syslog.send(r));
+            }
+            // One record that cannot be stored (too large) must not take the others with it.
+            Err(_) if jobs.len() > 1 => jobs.into_iter().for_each(|j| self.write(vec![j])),
+            Err(why) => {
+                for job in jobs {
+                    match job.reply {
+                        Some(reply) => {
+                            let _ = reply.send(Err(why.clone()));
+                        }
+                        // One that can never be stored would stand before all others for ever.
+                        None if job.record.to_json().is_err() => {
+                            self.syslog
+                                .alert("jit journal: a record too large to be stored was lost");
+                        }
+                        None if self.backlog.len() < BACKLOG => {
+                            self.backlog.push_back(job.record);
+                        }
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn flush_backlog(&mut self) {
+        while let Some(record) = self.backlog.front().cloned() {
+            if self.append(std::slice::from_ref(&record)).is_err() {
+                return;
+            }
+            self.syslog.send(&record);
+            self.backlog.pop_front();
+        }
+    }
+
+    fn append(&mut self, records: &[Record]) -> Result<Vec<Receipt>, NotRecorded> {
+        let result = self.try_append(records);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
+            result.as_ref().err().map(|e| e.0.clone());
+        result
+    }
+
+    fn try_append(&mut self, records: &[Record]) -> Result<Vec<Receipt>, NotRecorded> {
+        let mut journal = match self.journal.take() {
+            Some(j) => j,
+            None => self.open()?,
+        };
+        let result = journal
+            .append_batch(records)
+            .map_err(|e| NotRecorded(e.to_string()));
+        self.next.store(journal.next_index(), Ordering::Relaxed);
+        // After trouble the journal is opened anew: recovery is the way back for every fault.
+        if result.is_ok() {
+            self.journal = Some(journal);
+        }
+        result
+    }
+
+    fn open(&mut self) -> Result<Journal, NotRecorded> {
+        let mut at = self.opened_at.clone();
+        if let Ok(now) = clock::now() {
+            (at.unix_ms, at.boot_ns) = (now.wall_ms, now.boot_ns);
+        }
+        let dir = Path::new(paths::JOURNAL_DIR);
+        let identity = identity().map_err(NotRecorded)?;
+        let (journal, recovery) = Journal::open(dir, Path::new(paths::JOURNAL_HEAD), &at, identity)
+            .map_err(|e| NotRecorded(e.to_string()))?;
+        for fault in &recovery.faults {
+            self.syslog.alert(&format!("jit journal: {fault}"));
+        }
+        if !recovery.faults.is_empty() || !recovery.torn.is_empty() {
+            // The journal wrote a record of it by itself: that one gets its line too.
+            let first = journal.next_index().saturating_sub(1);
+            for entry in journal::read_from(dir, first).flatten() {
+                self.syslog.line(&render_line(&entry.json), true);
+            }
+        }
+        Ok(journal)
+    }
+}
+
+/// Whose log it is: the host's id and the key that signs its first head after each opening. Read when it is needed.
+fn identity() -> Result<Identity, String> {
+    let read = |path: &str| std::fs::read(path).map_err(|e| format!("{path}: {e}"));
+    let host = String::from_utf8_lossy(&read(paths::MACHINE_ID)?)
+        .trim()
+        .to_owned();
+    let key = HostKey::from_pkcs8(&read(paths::HOST_KEY_FILE)?)
+        .ok_or_else(|| format!("{} is no Ed25519 key", paths::HOST_KEY_FILE))?;
+    Ok(Identity { host, key })
+}
+
+/// A record at this moment.
+#[must_use]
+pub fn record(kind: &str, now: Now, boot_id: &str) -> Record {
+    Record::new(
+        kind,
+        Timestamp {
+            unix_ms: now.wall_ms,
+            boot_ns: now.boot_ns,
+            boot_id: boot_id.to_owned(),
+        },
+    )
+}
+
+/// The local datagram socket. Never blocks and never fails the caller: the journal is the truth.
+#[derive(Default)]
+struct Syslog(Option<syslog::Logger<syslog::LoggerBackend, syslog::Formatter3164>>);
+
+impl Syslog {
+    fn send(&mut self, record: &Record) {
+        if let Ok(json) = serde_json::to_string(record) {
+            let refused =
+                record.decision.as_deref() == Some("deny") || record.kind == journal::kind::ALERT;
+            self.line(&render_line(&json), refused);
+        }
+    }
+
+    fn alert(&mut self, text: &str) {
+        self.line(text, true);
+    }
+
+    fn line(&mut self, text: &str, warn: bool) {
+        if self.0.is_none() {
+            self.0 = connect();
+        }
+        let Some(logger) = self.0.as_mut() else {
+            return;
+        };
+        let sent = if warn {
+            logger.warning(text)
+        } else {
+            logger.info(text)
+        };
+        if sent.is_err() {
+            // The receiver was restarted, or is full: a new socket next time.
+            self.0 = None;
+        }
+    }
+}
+
+fn connect() -> Option<syslog::Logger<syslog::LoggerBackend, syslog::Formatter3164>> {
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.set_nonblocking(true).ok()?;
+    socket.connect("/dev/log").ok()?;
+    let formatter = syslog::Formatter3164 {
+        facility: syslog::Facility::LOG_AUTHPRIV,
+        hostname: None,
+        process: "jit-agent".into(),
+        pid: std::process::id(),
+    };
+    Some(syslog::Logger::new(
+        syslog::LoggerBackend::Unix(socket),
+        formatter,
+    ))
+}

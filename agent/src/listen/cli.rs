@@ -1,0 +1,101 @@
+//! `agent.sock`: anyone may connect; the peer's uid decides what it may ask.
+
+use super::{read_request, write_reply};
+use crate::agent::Agent;
+use crate::callers::{CLI_PER_UID, Limits, Op, Peer, identify, may};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use wire::cli::{Code, Error, Reply, Request};
+use wire::frame::CLI;
+
+/// Serve for ever.
+pub async fn serve(agent: Rc<Agent>, listener: UnixListener) {
+    let limits = Limits::new(CLI_PER_UID);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let agent = agent.clone();
+                let limits = limits.clone();
+                tokio::task::spawn_local(async move { one(&agent, stream, &limits).await });
+            }
+            Err(e) => accept_failed(&agent, &e).await,
+        }
+    }
+}
+
+/// Out of file descriptors or memory: say so once a minute, and breathe instead of spinning.
+pub(super) async fn accept_failed(agent: &Rc<Agent>, e: &io::Error) {
+    agent.alert_rarely(&format!("connections cannot be accepted: {e}"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+fn error(code: Code, message: &str) -> Reply {
+    Reply::Error(Error {
+        code,
+        message: message.to_owned(),
+        hint: None,
+    })
+}
+
+async fn one(agent: &Rc<Agent>, mut stream: UnixStream, limits: &Limits) {
+    let Ok(peer) = identify(&stream) else { return };
+    let Some(_slot) = limits.enter(peer.uid) else {
+        let _ = write_reply(
+            &mut stream,
+            &error(Code::Busy, "too many of your calls are open"),
+            CLI.reply,
+        )
+        .await;
+        return;
+    };
+    let reply = match read_request::<_, Request>(&mut stream, CLI.request).await {
+        Ok(request) => serve_one(agent, &peer, request).await,
+        Err(e) => error(Code::Usage, &format!("the message cannot be read: {e}")),
+    };
+    let _ = write_reply(&mut stream, &reply, CLI.reply).await;
+}
+
+async fn serve_one(agent: &Rc<Agent>, peer: &Peer, request: Request) -> Reply {
+    let op = match &request {
+        Request::Status { all: false } => Op::Status,
+        Request::Status { all: true } => Op::StatusAll,
+        Request::Elevate(_) => Op::Elevate,
+        Request::Extend(_) => Op::Extend,
+        Request::Wait { .. } => Op::Wait,
+        Request::Drop { .. } => Op::DropOwn,
+        Request::HostKey => Op::HostKey,
+        Request::Enrol { .. } => Op::Enrol,
+        Request::Roles => Op::Roles,
+        Request::ProveKey { .. } => Op::ProveKey,
+        Request::Import { .. } => Op::Import,
+        Request::Explain { .. } => Op::Explain,
+    };
+    if !may(peer.uid, op) {
+        return error(Code::NotRoot, "only root may ask this");
+    }
+    let result = match request {
+        Request::Status { all } => agent.status(peer.uid, all).await,
+        Request::Elevate(ask) => agent.elevate(peer, ask).await,
+        Request::Extend(ask) => agent.extend(peer, ask).await,
+        Request::Wait { request, max_s } => agent.wait(peer.uid, &request, max_s).await,
+        Request::Drop { grant } => agent.give_back(peer.uid, grant.as_deref()).await,
+        Request::HostKey => agent.host_key(),
+        Request::Enrol {
+            trust,
+            enrolment,
+            policy,
+            replace,
+        } => agent.enrol(trust, enrolment, policy, replace).await,
+        Request::Roles => Ok(agent.roles()),
+        Request::ProveKey {
+            host,
+            issuer,
+            secret_hash,
+        } => agent.prove_key(host, issuer, secret_hash),
+        Request::Import { kind, blob } => agent.import(kind, &blob).await,
+        Request::Explain { subject } => agent.explain(peer.uid, subject).await,
+    };
+    result.unwrap_or_else(Reply::Error)
+}

@@ -1,0 +1,101 @@
+//! The three sockets. A connection is identified before a byte of it is read; what cannot be identified is closed.
+
+pub mod cli;
+pub mod gate;
+pub mod link;
+pub mod sessions;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wire::frame::{self, FrameError};
+
+/// How long a peer may take to send its request, or to take its answer.
+const PEER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a connection is given up.
+#[derive(Debug)]
+pub enum ServeError {
+    Io(io::Error),
+    Frame(FrameError),
+    Slow,
+    Closed,
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(e) => write!(f, "{e}"),
+            Self::Frame(e) => write!(f, "{e}"),
+            Self::Slow => f.write_str("the peer is too slow"),
+            Self::Closed => f.write_str("the peer closed the connection"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// Read one frame; the buffer grows with what arrives, never with what is promised. `None` = closed between frames.
+async fn read_frame<R, T>(stream: &mut R, cap: usize) -> Result<Option<T>, ServeError>
+where
+    R: AsyncReadExt + Unpin,
+    T: DeserializeOwned,
+{
+    let mut incoming = frame::Incoming::new(cap);
+    let mut chunk = [0; 16 << 10];
+    loop {
+        if let Some(body) = incoming.take() {
+            return frame::decode(&body).map(Some).map_err(ServeError::Frame);
+        }
+        let want = incoming.wants().min(chunk.len());
+        let n = stream
+            .read(&mut chunk[..want])
+            .await
+            .map_err(ServeError::Io)?;
+        if n == 0 {
+            return if incoming.is_empty() {
+                Ok(None)
+            } else {
+                Err(ServeError::Closed)
+            };
+        }
+        incoming.feed(&chunk[..n]).map_err(ServeError::Frame)?;
+    }
+}
+
+async fn write_frame<W, T>(stream: &mut W, message: &T, cap: usize) -> Result<(), ServeError>
+where
+    W: AsyncWriteExt + Unpin,
+    T: Serialize,
+{
+    let bytes = frame::encode(message, cap).map_err(ServeError::Frame)?;
+    stream.write_all(&bytes).await.map_err(ServeError::Io)
+}
+
+/// One request within the peer's patience.
+async fn read_request<R, T>(stream: &mut R, cap: usize) -> Result<T, ServeError>
+where
+    R: AsyncReadExt + Unpin,
+    T: DeserializeOwned,
+{
+    match tokio::time::timeout(PEER_PATIENCE, read_frame(stream, cap)).await {
+        Ok(Ok(Some(request))) => Ok(request),
+        Ok(Ok(None)) => Err(ServeError::Closed),
+        Ok(Err(e)) => Err(e),
+        Err(_) => Err(ServeError::Slow),
+    }
+}
+
+async fn write_reply<W, T>(stream: &mut W, reply: &T, cap: usize) -> Result<(), ServeError>
+where
+    W: AsyncWriteExt + Unpin,
+    T: Serialize,
+{
+    match tokio::time::timeout(PEER_PATIENCE, write_frame(stream, reply, cap)).await {
+        Ok(result) => result,
+        Err(_) => Err(ServeError::Slow),
+    }
+}

@@ -1,0 +1,318 @@
+//! Start, reconcile, serve, watch. Nothing is served before what a crash or reboot left is in order.
+
+use crate::agent::{Agent, Core, Stored};
+use crate::callers::Throttle;
+use crate::clock::{self, Steps};
+use crate::config::load_ceiling;
+use crate::effects::files;
+use crate::effects::watch::Arrivals;
+use crate::ending;
+use crate::events::{self, Log};
+use crate::store::state::State;
+use crate::store::{grants, identity, pending};
+use crate::{listen, paths};
+use journal::kind;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::sync::Notify;
+
+/// How often eligibility, proofs and old requests are looked at.
+const TICK: Duration = Duration::from_millis(500);
+const CEILING: &str = "/etc/jit/ceiling.toml";
+
+/// The agent cannot start. Its sockets stay with systemd, callers are refused after their budget.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn fail(what: &str, e: &dyn fmt::Display) -> StartError {
+    StartError(format!("{what}: {e}"))
+}
+
+/// Put stored grants in order and stop: what runs at boot, before anyone can log in.
+///
+/// # Errors
+/// When the state cannot be read at all.
+pub async fn reconcile() -> Result<(), StartError> {
+    let agent = load().await?;
+    agent.reconcile().await;
+    agent.give_owed().await;
+    agent.wait_ended().await;
+    agent.log.settle().await;
+    Ok(())
+}
+
+/// Run until told to stop.
+///
+/// # Errors
+/// When the agent cannot start.
+pub async fn run(sockets: Sockets) -> Result<(), StartError> {
+    let agent = load().await?;
+    agent.log.later(
+        agent
+            .note(kind::START)
+            .detail("version", env!("CARGO_PKG_VERSION")),
+    );
+    agent.reconcile().await;
+    tokio::task::spawn_local(listen::cli::serve(agent.clone(), sockets.agent));
+    tokio::task::spawn_local(listen::gate::serve(agent.clone(), sockets.gate));
+    tokio::task::spawn_local(listen::link::serve(agent.clone(), sockets.link));
+    tokio::task::spawn_local(crate::listen::sessions::watch(agent.clone()));
+    tokio::task::spawn_local(watch_eligibility(agent.clone()));
+    tokio::task::spawn_local(pet_watchdog());
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    watch(&agent).await;
+    agent.log.later(agent.note(kind::STOP));
+    agent.log.settle().await;
+    Ok(())
+}
+
+/// As long as this thread runs its tasks, systemd is told so. What a task waits for (a slow name service) is no reason to be
+/// killed.
+async fn pet_watchdog() {
+    let every = sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(20)) / 4;
+    loop {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// One look after the other, however long the name service takes.
+async fn watch_eligibility(agent: Rc<Agent>) {
+    loop {
+        agent.check_eligibility().await;
+        agent.give_owed().await;
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// The tick, the proofs, and the signal to stop. Stopping ends no grant: PID 1 holds the deadlines.
+async fn watch(agent: &Rc<Agent>) {
+    let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let Ok(mut stop) = signal else { return };
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ended = match Arrivals::of(Path::new(paths::ENDED_DIR)) {
+        Ok(a) => Some(a),
+        Err(e) => {
+            // The tick finds the proofs too, half a second later.
+            agent.alert(&format!("{}: {e}", paths::ENDED_DIR));
+            None
+        }
+    };
+    let mut steps = match Steps::watch() {
+        Ok(s) => Some(s),
+        Err(e) => {
+            // The tick sees it too, half a second later.
+            agent.alert(&format!("the clock cannot be watched: {e}"));
+            None
+        }
+    };
+    loop {
+        let step = async {
+            match &mut steps {
+                Some(steps) => steps.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let proof = async {
+            match &mut ended {
+                Some(arrivals) => arrivals.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = stop.recv() => return,
+            _ = tick.tick() => {}
+            true = step => {
+                agent.look_at_clock();
+                continue;
+            }
+            true = proof => {
+                agent.collect_proofs().await;
+                continue;
+            }
+        }
+        agent.look_at_clock();
+        agent.collect_proofs().await;
+        agent.close_old_requests();
+        agent.ask_for_missing();
+    }
+}
+
+async fn load() -> Result<Rc<Agent>, StartError> {
+    let now = clock::now().map_err(|e| fail("clock", &e))?;
+    let boot_id = clock::boot_id().map_err(|e| fail("clock", &e))?;
+    for dir in [
+        paths::STATE_DIR,
+        paths::GRANTS_DIR,
+        paths::PENDING_DIR,
+        paths::ENDED_DIR,
+    ] {
+        files::private_dir(Path::new(dir)).map_err(|e| fail(dir, &e))?;
+    }
+    let ceiling = load_ceiling(Path::new(CEILING)).map_err(|e| e.to_string());
+    // The journal's first head is signed with it.
+    let signer = identity::host_key().map_err(|e| fail("host key", &e))?;
+    let log = Log::start(events::record(kind::START, now, &boot_id).time)
+        .map_err(|e| fail("journal thread", &e))?;
+    let host_name = nix::unistd::gethostname()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    // What cannot be verified any more gives nothing; the agent runs on to end what is live.
+    let (enrolled, trouble) = match identity::read(&signer) {
+        Ok(e) => (e, None),
+        Err(e) => (None, Some(e.to_string())),
+    };
+    let trust = enrolled.as_ref().map(|e| e.trust.claims());
+    let epoch = trust.map_or(0, |t| t.epoch);
+    let pin = enrolled.as_ref().map_or("", |e| e.file.pin.as_str());
+    // No state: no use until a fresh statement has come.
+    let (state, mut lost) = match State::load(&boot_id, now) {
+        Ok(Some(s)) if s.pin == pin => match trust {
+            // A crash came between keeping a trust statement of a new epoch and its counters.
+            Some(t) if s.epoch != t.epoch => (State::of_epoch(t, &s, now), None),
+            _ => (s, None),
+        },
+        // A crash came between keeping the new issuer and its counters.
+        Ok(_) => (State::new(pin, epoch, &boot_id, now), None),
+        Err(e) => (State::new(pin, epoch, &boot_id, now), Some(e.to_string())),
+    };
+    // What the clock said at the start of this boot counts until its end.
+    if lost.is_none() && trouble.is_none() {
+        lost = state.save().err().map(|e| e.to_string());
+    }
+    let agent = Rc::new(Agent {
+        boot_id,
+        host_name,
+        signer,
+        log,
+        ceiling,
+        throttle: Throttle::default(),
+        alerted: Cell::new(None),
+        looked: Cell::new(Some(now)),
+        core: RefCell::new(Core::new(enrolled, state)),
+        taking: tokio::sync::Mutex::new(()),
+        explaining: tokio::sync::Mutex::new(()),
+        changed: Notify::new(),
+    });
+    let limits = agent.ceiling.as_ref().err().cloned();
+    for why in trouble.into_iter().chain(lost).chain(limits) {
+        agent.alert(&why);
+    }
+    load_grants(&agent);
+    load_pending(&agent);
+    agent.recall_held().await;
+    agent.recall().await;
+    Ok(agent)
+}
+
+/// Every stored grant is verified anew; one that does not verify is taken away by its plain file.
+fn load_grants(agent: &Rc<Agent>) {
+    // Units without a file, too: what nobody knows any more has to go.
+    for id in ending::all_known() {
+        let stored = grants::read(&id)
+            .map_err(|e| e.to_string())
+            .and_then(|f| f.ok_or_else(|| "it is gone".into()));
+        let verified = stored.and_then(|file| {
+            let core = agent.core.borrow();
+            let enrolled = core.enrolled.as_ref().ok_or("this host is not enrolled")?;
+            Stored::load(file, enrolled)
+        });
+        match verified {
+            Ok(stored) => {
+                agent.core.borrow_mut().grants.insert(id, stored);
+            }
+            Err(why) => {
+                agent.alert(&format!(
+                    "stored grant {id} is not believed and is taken away: {why}"
+                ));
+                agent.make_gone(&id);
+            }
+        }
+    }
+}
+
+fn load_pending(agent: &Rc<Agent>) {
+    match pending::load_all() {
+        Ok(all) => {
+            for p in all {
+                let used = agent
+                    .core
+                    .borrow()
+                    .grants
+                    .values()
+                    .any(|s| s.chain().any(|g| g.request_hash() == p.hash));
+                if used {
+                    // A crash came between keeping the grant and crossing out its request.
+                    if let Err(e) = pending::remove(&p.id) {
+                        agent.alert(&e.to_string());
+                    }
+                } else {
+                    agent.core.borrow_mut().pending.insert(p.id.clone(), p);
+                }
+            }
+        }
+        Err(e) => agent.alert(&e.to_string()),
+    }
+}
+
+/// The sockets systemd made.
+pub struct Sockets {
+    pub agent: UnixListener,
+    pub gate: UnixListener,
+    pub link: UnixListener,
+}
+
+/// A listening socket as systemd hands it over.
+pub struct Inherited {
+    pub name: String,
+    pub fd: OwnedFd,
+}
+
+impl Sockets {
+    /// Sort what systemd handed over by `FileDescriptorName=`.
+    ///
+    /// # Errors
+    /// One is missing: the agent makes no socket of its own, whose mode would be its own choice.
+    pub fn sort(inherited: Vec<Inherited>) -> Result<Self, StartError> {
+        let (mut agent, mut gate, mut link) = (None, None, None);
+        for Inherited { name, fd } in inherited {
+            let std = std::os::unix::net::UnixListener::from(fd);
+            std.set_nonblocking(true).map_err(|e| fail("socket", &e))?;
+            let listener = UnixListener::from_std(std).map_err(|e| fail("socket", &e))?;
+            match name.as_str() {
+                "agent" => agent = Some(listener),
+                "gate" => gate = Some(listener),
+                "link" => link = Some(listener),
+                other => {
+                    return Err(StartError(format!(
+                        "systemd handed over a socket named {other:?}"
+                    )));
+                }
+            }
+        }
+        let missing = |name| {
+            StartError(format!(
+                "systemd handed over no socket named {name:?}; start jit-{name}.socket"
+            ))
+        };
+        Ok(Self {
+            agent: agent.ok_or_else(|| missing("agent"))?,
+            gate: gate.ok_or_else(|| missing("gate"))?,
+            link: link.ok_or_else(|| missing("link"))?,
+        })
+    }
+}

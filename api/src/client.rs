@@ -1,0 +1,375 @@
+//! The client: one connection a call, one deadline a call, a cap on every answer.
+
+use crate::error::Error;
+use crate::sse;
+use crate::transport::Transport;
+use crate::types::{
+    BackedUp, Decommission, Enrol, Enrolled, Event, Health, HostInfo, Hosts, Join, MadeToken,
+    NewToken, PROBLEM_TYPE, Problem, Rename, Revoke, Revoked, Submit, Submitted,
+};
+use crate::{BODY_MAX, path};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// For a whole call, and for the head of the stream's answer.
+const CALL: Duration = Duration::from_secs(10);
+/// Three heartbeats missed.
+const IDLE: Duration = Duration::from_secs(3 * crate::HEARTBEAT_S);
+/// Bytes of an answer's head.
+const HEAD_MAX: usize = 16 * 1024;
+
+/// Calls the issuer. Cheap to clone; holds no connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    transport: Transport,
+    call: Duration,
+    idle: Duration,
+}
+
+impl Client {
+    #[must_use]
+    pub fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            call: CALL,
+            idle: IDLE,
+        }
+    }
+
+    /// The issuer on this box.
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::new(Transport::unix(path))
+    }
+
+    /// Other limits: for a whole call, and for the silence after which a stream counts as dead.
+    #[must_use]
+    pub fn with_limits(mut self, call: Duration, idle: Duration) -> Self {
+        self.call = call;
+        self.idle = idle;
+        self
+    }
+
+    #[must_use]
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Hands in a signed request. The same bytes twice get the same answer.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn submit(&self, request: &str) -> Result<Submitted, Error> {
+        let body = Submit {
+            request: request.to_owned(),
+        };
+        self.post(path::REQUESTS, &body).await
+    }
+
+    /// # Errors
+    /// [`Error`]; a problem with status 404 for a target the issuer does not know.
+    pub async fn revoke(&self, revoke: &Revoke) -> Result<Revoked, Error> {
+        self.post(path::REVOCATIONS, revoke).await
+    }
+
+    /// Makes a host known, on the issuer's box.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn enrol(&self, enrol: &Enrol) -> Result<Enrolled, Error> {
+        self.post(path::HOSTS, enrol).await
+    }
+
+    /// Uses a token. The same key may do so again while it lives.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn join(&self, join: &Join) -> Result<Enrolled, Error> {
+        self.post(path::ENROL, join).await
+    }
+
+    /// # Errors
+    /// [`Error`].
+    pub async fn new_token(&self, ask: &NewToken) -> Result<MadeToken, Error> {
+        self.post(path::ENROL_TOKENS, ask).await
+    }
+
+    /// Hands in what a host signed about itself: exactly these bytes of a [`crate::Receipt`], with its word for them.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn receipt(&self, body: String, word: &str) -> Result<(), Error> {
+        let mut request = self.request(Method::POST, path::RECEIPTS, Bytes::from(body))?;
+        bear(&mut request, word)?;
+        let _: serde::de::IgnoredAny = self.whole(request).await?;
+        Ok(())
+    }
+
+    /// Has the store copied.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn backup(&self) -> Result<BackedUp, Error> {
+        self.post(path::BACKUP, &serde_json::json!({})).await
+    }
+
+    /// # Errors
+    /// [`Error`].
+    pub async fn hosts(&self) -> Result<Hosts, Error> {
+        let request = self.request(Method::GET, path::HOSTS, Bytes::new())?;
+        self.whole(request).await
+    }
+
+    /// # Errors
+    /// [`Error`]; 404 for a host the issuer does not know.
+    pub async fn rename(&self, rename: &Rename) -> Result<HostInfo, Error> {
+        self.post(path::RENAME, rename).await
+    }
+
+    /// # Errors
+    /// [`Error`]; 404 for a host the issuer does not know.
+    pub async fn decommission(&self, which: &Decommission) -> Result<HostInfo, Error> {
+        self.post(path::DECOMMISSION, which).await
+    }
+
+    /// # Errors
+    /// [`Error`].
+    pub async fn health(&self) -> Result<Health, Error> {
+        let request = self.request(Method::GET, path::HEALTHZ, Bytes::new())?;
+        self.whole(request).await
+    }
+
+    /// Opens the stream of a host (its `spiffe://` id), with everything after a position of the issuer's log. `word`:
+    /// the host's `jit-hostauth+jwt`, which an issuer elsewhere demands.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn stream(
+        &self,
+        host: &str,
+        after: u64,
+        word: Option<&str>,
+    ) -> Result<Events, Error> {
+        let target = format!("{}?host={}&after={after}", path::STREAM, percent(host));
+        self.events(&target, word).await
+    }
+
+    /// The same for a network that lets no stream through: everything after a position, or after at most `wait`
+    /// seconds nothing but a state. Then it ends.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn sync(
+        &self,
+        host: &str,
+        after: u64,
+        wait: u64,
+        word: Option<&str>,
+    ) -> Result<Events, Error> {
+        let host = percent(host);
+        let target = format!("{}?host={host}&after={after}&wait={wait}", path::SYNC);
+        self.events(&target, word).await
+    }
+
+    async fn events(&self, target: &str, word: Option<&str>) -> Result<Events, Error> {
+        let mut request = self.request(Method::GET, target, Bytes::new())?;
+        if let Some(word) = word {
+            bear(&mut request, word)?;
+        }
+        let (response, connection) = self.timed(self.send(request)).await?;
+        if response.status() != StatusCode::OK {
+            return Err(self.timed(problem(response)).await?);
+        }
+        Ok(Events {
+            body: response.into_body(),
+            reader: sse::Reader::default(),
+            idle: self.idle,
+            _connection: connection,
+        })
+    }
+
+    async fn post<A: DeserializeOwned>(&self, to: &str, body: &impl Serialize) -> Result<A, Error> {
+        let body = serde_json::to_vec(body).map_err(|e| Error::Garbled(e.to_string()))?;
+        let request = self.request(Method::POST, to, Bytes::from(body))?;
+        self.whole(request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        to: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Error> {
+        Request::builder()
+            .method(method)
+            .uri(to)
+            .header(HOST, self.transport.address().authority())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream")
+            .body(Full::new(body))
+            .map_err(|e| Error::Garbled(e.to_string()))
+    }
+
+    async fn whole<A: DeserializeOwned>(&self, request: Request<Full<Bytes>>) -> Result<A, Error> {
+        self.timed(async {
+            let (response, _connection) = self.send(request).await?;
+            if response.status() != StatusCode::OK {
+                return Err(problem(response).await?);
+            }
+            let body = collect(response).await?;
+            serde_json::from_slice(&body).map_err(|e| Error::Garbled(e.to_string()))
+        })
+        .await
+    }
+
+    async fn timed<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout(self.call, call)
+            .await
+            .map_err(|_| Error::Timeout)?
+    }
+
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Connection), Error> {
+        let stream = self
+            .transport
+            .connect()
+            .await
+            .map_err(|why| Error::Connect {
+                to: self.transport.address().to_string(),
+                why,
+            })?;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| broken(&e))?;
+        let connection = Connection(tokio::spawn(async move {
+            // A fault of the connection reaches the caller through the request or the body.
+            let _ = connection.await;
+        }));
+        let response = sender.send_request(request).await.map_err(|e| broken(&e))?;
+        Ok((response, connection))
+    }
+}
+
+/// Adds a host's word; no log shows it.
+fn bear(request: &mut Request<Full<Bytes>>, word: &str) -> Result<(), Error> {
+    let mut value = HeaderValue::try_from(format!("Bearer {word}"))
+        .map_err(|e| Error::Garbled(e.to_string()))?;
+    value.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, value);
+    Ok(())
+}
+
+/// Closes the connection when dropped.
+struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An open stream.
+pub struct Events {
+    body: Incoming,
+    reader: sse::Reader,
+    idle: Duration,
+    _connection: Connection,
+}
+
+impl Events {
+    /// The next event; `None` when the issuer closed the stream in good order. May be dropped while waiting:
+    /// nothing is lost.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when no whole event came within three heartbeats. After any error the stream is dead.
+    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        let idle = self.idle;
+        tokio::time::timeout(idle, self.read())
+            .await
+            .map_err(|_| Error::Timeout)?
+    }
+
+    async fn read(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            if let Some(event) = self.reader.pop() {
+                return Ok(Some(event));
+            }
+            let Some(frame) = self.body.frame().await else {
+                return Ok(None);
+            };
+            if let Ok(bytes) = frame.map_err(|e| broken(&e))?.into_data() {
+                self.reader
+                    .push(&bytes)
+                    .map_err(|e| Error::Garbled(e.to_string()))?;
+            }
+        }
+    }
+}
+
+async fn collect(response: Response<Incoming>) -> Result<Bytes, Error> {
+    match Limited::new(response.into_body(), BODY_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(e) if e.is::<http_body_util::LengthLimitError>() => {
+            Err(Error::Garbled("too long".to_owned()))
+        }
+        Err(e) => Err(Error::Broken(e.to_string())),
+    }
+}
+
+/// Any status but 200, as an error; a body that is no problem document leaves the status.
+async fn problem(response: Response<Incoming>) -> Result<Error, Error> {
+    let status = response.status().as_u16();
+    let is_problem = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|t| t.as_bytes().starts_with(PROBLEM_TYPE.as_bytes()));
+    let body = collect(response).await?;
+    let mut problem: Problem = is_problem
+        .then(|| serde_json::from_slice(&body).ok())
+        .flatten()
+        .unwrap_or_else(|| Problem {
+            kind: "about:blank".to_owned(),
+            title: String::new(),
+            status,
+            detail: String::new(),
+        });
+    // The status line decides, whatever the body says; its sentence goes to terminals and logs.
+    problem.status = status;
+    problem.detail = problem
+        .detail
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .take(1000)
+        .collect();
+    Ok(Error::Problem(problem))
+}
+
+fn broken(e: &hyper::Error) -> Error {
+    Error::Broken(e.to_string())
+}
+
+/// RFC 3986 percent-encoding of everything but the unreserved characters.
+fn percent(text: &str) -> String {
+    use std::fmt::Write;
+    text.bytes().fold(String::new(), |mut out, b| {
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(b));
+        } else {
+            let _ = write!(out, "%{b:02X}");
+        }
+        out
+    })
+}

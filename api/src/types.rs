@@ -1,0 +1,284 @@
+//! Bodies of `/v1`. Unknown members are refused on both sides: a new member is a new version.
+
+use serde::{Deserialize, Serialize};
+use statement::claims::{Jwk, Target};
+use std::collections::BTreeMap;
+
+/// `POST /v1/requests`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submit {
+    /// `jit-request+jwt`, compact.
+    pub request: String,
+}
+
+/// Answer to [`Submit`]. The grant itself comes by the stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submitted {
+    /// The request's own id.
+    pub id: String,
+    pub status: Status,
+    /// One sentence for the user; empty when there is nothing to say.
+    pub detail: String,
+    /// Who must approve; only with `pending`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    Accepted,
+    Pending,
+    Denied,
+}
+
+/// `POST /v1/revocations`. Targets are `grant`, `sub` and `host`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revoke {
+    pub target: Target,
+    /// 1..=256 bytes, no control characters.
+    pub reason: String,
+}
+
+/// Answer to [`Revoke`]. A grant that is revoked already answers with its first serial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revoked {
+    pub serial: u64,
+}
+
+/// `POST /v1/hosts`: root's word on the issuer's box. The same host again is answered again; another key replaces the
+/// one before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrol {
+    /// `spiffe://<trust domain>/host/<id>`; the trust domain is the issuer's.
+    pub host_id: String,
+    /// Name for people.
+    pub host_name: String,
+    /// The host's public key.
+    pub jwk: Jwk,
+}
+
+/// `POST /v1/enrol`: a host takes the place that a token keeps for it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// The token's secret.
+    pub secret: String,
+    /// The host's public key.
+    pub jwk: Jwk,
+    /// `jit-hostauth+jwt` of that key, purpose `enrol`, over the secret.
+    pub proof: String,
+}
+
+/// `POST /v1/enrol-tokens`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// Name of the host; its id is made of it.
+    pub host: String,
+    pub labels: BTreeMap<String, String>,
+    /// Seconds, 1..=900.
+    pub life_s: u64,
+    /// The host may be known already; its new key takes the place of the old one.
+    pub replace: bool,
+}
+
+/// Answer to [`NewToken`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeToken {
+    /// For `jitctl enrol`; secret.
+    pub token: String,
+    /// Unix seconds.
+    pub exp: u64,
+}
+
+/// Answer of `GET /v1/hosts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hosts {
+    /// Serial of the newest revocation.
+    pub rev_serial: u64,
+    pub hosts: Vec<HostInfo>,
+}
+
+/// `POST /v1/receipts`: how far a host is. Its bytes are signed by the host, so the link cannot change them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Id.
+    pub host: String,
+    /// Newest revocation applied.
+    pub rev_serial: u64,
+    /// When, by the host's clock; Unix seconds.
+    pub at: u64,
+    /// Of the agent; at most 64 bytes.
+    pub version: String,
+    /// Entries of the host's journal.
+    pub log_next: u64,
+    /// Chain value of the last one, 64 hexadecimal digits: what the journal must still hold later.
+    pub log_chain: String,
+}
+
+/// A host as the issuer knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostInfo {
+    /// `spiffe://…/host/…`
+    pub id: String,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    /// Unix seconds.
+    pub enrolled_at: u64,
+    /// Unix seconds; since then it gets nothing new.
+    pub decommissioned_at: Option<u64>,
+    /// The newest receipt, and when it came.
+    pub seen: Option<Seen>,
+}
+
+/// See [`Receipt`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// Unix seconds, by the issuer's clock.
+    pub at: u64,
+    pub rev_serial: u64,
+    pub version: String,
+    pub log_next: u64,
+    pub log_chain: String,
+}
+
+/// Answer of `POST /v1/backup`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackedUp {
+    /// The copy, on the issuer's box.
+    pub path: String,
+}
+
+/// `POST /v1/hosts/rename`. Its id stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    /// Id or name.
+    pub host: String,
+    pub name: String,
+}
+
+/// `POST /v1/hosts/decommission`: its grants are revoked, and it gets nothing new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decommission {
+    /// Id or name.
+    pub host: String,
+    /// As of a revocation.
+    pub reason: String,
+}
+
+/// Answer to [`Enrol`] and [`Join`]: all that a host starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolled {
+    /// Trust statement, JWS general JSON, as text: its hash is over exactly these bytes.
+    pub trust: String,
+    /// `jit-enrol+jwt`
+    pub enrolment: String,
+    /// `jit-policy+jwt`
+    pub policy: String,
+}
+
+/// `GET /v1/healthz`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// `"ok"`
+    pub status: String,
+    pub policy_ver: u64,
+}
+
+/// What an event of the stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Grant bundle, JSON.
+    Grant,
+    Revocation,
+    Policy,
+    Trust,
+    /// Heartbeat; not part of the numbered log.
+    State,
+}
+
+impl Kind {
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grant => "grant",
+            Self::Revocation => "revocation",
+            Self::Policy => "policy",
+            Self::Trust => "trust",
+            Self::State => "state",
+        }
+    }
+
+    /// The reverse of [`Kind::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Grant,
+            Self::Revocation,
+            Self::Policy,
+            Self::Trust,
+            Self::State,
+        ]
+        .into_iter()
+        .find(|k| k.name() == name)
+    }
+}
+
+/// One event of `GET /v1/stream`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Position in the issuer's log; `None` for a heartbeat.
+    pub id: Option<u64>,
+    pub kind: Kind,
+    /// The statement, opaque.
+    pub data: String,
+}
+
+/// `Content-Type` of an error (RFC 9457).
+pub const PROBLEM_TYPE: &str = "application/problem+json";
+
+/// Error body, RFC 9457. Not strict about members: others on the way (a proxy) may write one too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:jitctl:problem:<code>`, stable; `about:blank` when only the status speaks.
+    #[serde(rename = "type", default = "blank")]
+    pub kind: String,
+    #[serde(default)]
+    pub title: String,
+    /// HTTP status.
+    #[serde(default)]
+    pub status: u16,
+    /// One sentence for people.
+    #[serde(default)]
+    pub detail: String,
+}
+
+fn blank() -> String {
+    "about:blank".to_owned()
+}
+
+impl Problem {
+    /// The stable code at the end of `type`; empty for a foreign one.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.kind.strip_prefix("urn:jitctl:problem:").unwrap_or("")
+    }
+}

@@ -1,0 +1,130 @@
+//! The calls with one answer.
+
+use super::App;
+use super::problem::Fault;
+use super::table::{Caller, Peer, Refusal};
+use crate::backup;
+use crate::clock;
+use crate::out;
+use crate::requests;
+use crate::store::Revoking;
+use api::{BackedUp, Health, Revoke, Revoked, Submit, Submitted};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
+use statement::claims::Target;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of a call's body: the longest request and its JSON.
+const BODY_MAX: usize = 32 * 1024;
+/// For the whole body: a caller who drips holds a place no longer.
+const BODY_TIME: Duration = Duration::from_secs(5);
+
+pub(super) type Answer<T> = Result<Json<T>, Fault>;
+
+pub async fn healthz(State(app): State<Arc<App>>) -> Answer<Health> {
+    // Through the store, so that "ok" means it answers.
+    let head = app.db.call(|core| core.store.head()).await?;
+    Ok(Json(Health {
+        status: "ok".to_owned(),
+        policy_ver: head.policy_ver,
+    }))
+}
+
+pub async fn requests(State(app): State<Arc<App>>, body: Body) -> Answer<Submitted> {
+    let Submit { request } = read(body).await?;
+    let settled =
+        requests::submit(&app.db, &app.authority, &app.rules, &app.shares, request).await?;
+    app.wake.notify_one();
+    Ok(Json(Submitted {
+        id: settled.id,
+        status: settled.status,
+        detail: settled.detail,
+        waiting_for: None,
+    }))
+}
+
+pub async fn revocations(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Answer<Revoked> {
+    // The table lets nobody else come here.
+    let Caller::Here(Peer { uid: by }) = caller else {
+        return Err(Fault::from(Refusal::NotAllowed));
+    };
+    let Revoke { target, reason } = read(body).await?;
+    if !matches!(target, Target::Grant(_) | Target::Sub(_) | Target::Host(_)) {
+        return Err(Fault::invalid("A target is a grant, a sub or a host."));
+    }
+    if reason.trim().is_empty() {
+        return Err(Fault::invalid("A revocation needs a reason."));
+    }
+    let authority = Arc::clone(&app.authority);
+    let what = target.clone();
+    let done = app
+        .db
+        .call(move |core| {
+            let now = clock::unix();
+            core.store.revoke(&target, by, now, &mut |next| {
+                authority.revocation(&target, &reason, now, next)
+            })
+        })
+        .await?;
+    app.wake.notify_one();
+    match done {
+        Revoking::Done { serial } => {
+            out::info(format_args!("revocation {serial} of {what:?} by uid {by}"));
+            Ok(Json(Revoked { serial }))
+        }
+        Revoking::Before { serial } => Ok(Json(Revoked { serial })),
+        Revoking::Unknown => Err(match what {
+            Target::Host(_) => Fault::not_found("unknown-host", "No such host is enrolled."),
+            Target::Sub(_) => {
+                Fault::not_found("unknown-subject", "This subject never had a grant.")
+            }
+            _ => Fault::not_found("unknown-grant", "There is no such grant."),
+        }),
+    }
+}
+
+pub async fn backup(State(app): State<Arc<App>>) -> Answer<BackedUp> {
+    let to = backup::place(&app.at)?;
+    let path = to.display().to_string();
+    app.db
+        .call(move |core| backup::copy(core.store.as_mut(), &to))
+        .await?;
+    out::info(format_args!("copied the store to {path}"));
+    Ok(Json(BackedUp { path }))
+}
+
+pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Fault> {
+    parse(&read_bytes(body).await?)
+}
+
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(bytes).map_err(|e| Fault::malformed(format!("Bad body: {e}.")))
+}
+
+pub(super) async fn read_bytes(body: Body) -> Result<Bytes, Fault> {
+    let whole = Limited::new(body, BODY_MAX).collect();
+    match tokio::time::timeout(BODY_TIME, whole).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Fault::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            format!("A body has at most {BODY_MAX} bytes."),
+        )),
+        Ok(Err(_)) => Err(Fault::malformed("The body broke off.")),
+        Err(_) => Err(Fault::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too-slow",
+            "The body took too long.",
+        )),
+    }
+}

@@ -1,0 +1,368 @@
+//! Making hosts known, and letting them go.
+
+use super::App;
+use super::calls::{Answer, parse, read, read_bytes};
+use super::host::{self, fits};
+use super::problem::Fault;
+use super::table::Caller;
+use crate::authority::random;
+use crate::clock;
+use crate::config::Https;
+use crate::files;
+use crate::out;
+use crate::store::{Host, Joining, Token};
+use api::token::{self, LIFE_MAX};
+use api::{
+    Decommission, Enrol, Enrolled, HostInfo, Hosts, Join, MadeToken, NewToken, Receipt, Rename,
+    Seen,
+};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, StatusCode};
+use statement::claims::{Purpose, Target};
+use statement::digest;
+use statement::keys::PublicKey;
+use statement::verify_host_auth;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Bytes of the authorities' certificates in a token.
+const CA_MAX: usize = 16 * 1024;
+
+/// Root's word on this box.
+pub async fn enrol(State(app): State<Arc<App>>, body: Body) -> Answer<Enrolled> {
+    let Enrol {
+        host_id,
+        host_name,
+        jwk,
+    } = read(body).await?;
+    if !app.authority.is_our_host(&host_id) {
+        return Err(Fault::invalid(format!(
+            "{host_id:?} is no host of this issuer's trust domain."
+        )));
+    }
+    let key = PublicKey::from_jwk(&jwk).map_err(|e| Fault::invalid(format!("Bad key: {e}.")))?;
+    let host = Host {
+        id: host_id,
+        name: host_name,
+        kid: key.kid(),
+        jwk: key.to_jwk(),
+        labels: BTreeMap::new(),
+        enrolled_at: clock::unix(),
+        gone_at: None,
+    };
+    // First the statement, which checks all limits; a host that cannot be told is not stored.
+    let enrolment = app.authority.enrolment(&host, host.enrolled_at)?;
+    let id = host.id.clone();
+    let stored = app.db.call(move |core| core.store.enrol(&host)).await?;
+    if !stored {
+        return Err(key_in_use());
+    }
+    out::info(format_args!("enrolled {id}"));
+    enrolled(&app, enrolment).await
+}
+
+/// A host that holds a token.
+pub async fn join(State(app): State<Arc<App>>, body: Body) -> Answer<Enrolled> {
+    let Join { secret, jwk, proof } = read(body).await?;
+    let refused = |why: &str| Fault::new(StatusCode::FORBIDDEN, "no-token", why);
+    let no_token = || refused("There is no such token, its time is over, or it was used.");
+    let key = PublicKey::from_jwk(&jwk).map_err(|e| Fault::invalid(format!("Bad key: {e}.")))?;
+    let now = clock::unix();
+    let hash = token::Token::hash(&secret);
+    let wanted = hash.clone();
+    let place = app
+        .db
+        .call(move |core| core.store.token(&wanted, now))
+        .await?
+        .ok_or_else(no_token)?;
+    // That it holds the key that it wants enrolled, for this token.
+    let proof = verify_host_auth(&proof, &key)
+        .map_err(|e| refused(&format!("The proof of the host's key was refused: {e}.")))?;
+    let iss = app.authority.iss();
+    fits(
+        &proof,
+        iss,
+        &place.host,
+        Purpose::Enrol,
+        Some(secret.as_bytes()),
+        now,
+    )
+    .map_err(|why| refused(&why))?;
+    let authority = Arc::clone(&app.authority);
+    let (jwk, kid) = (key.to_jwk(), key.kid());
+    let joining = app
+        .db
+        .call(move |core| {
+            core.store.join(&hash, &jwk, &kid, now, &mut |host| {
+                authority.enrolment(host, now)
+            })
+        })
+        .await?;
+    match joining {
+        Joining::Done(enrolment) => {
+            out::info(format_args!("enrolled {} by a token", place.host));
+            enrolled(&app, enrolment).await
+        }
+        Joining::NoToken => Err(no_token()),
+        Joining::KeyInUse => Err(key_in_use()),
+        Joining::Known => Err(Fault::new(
+            StatusCode::CONFLICT,
+            "host-known",
+            "A host of this name is enrolled with another key; make the token with --replace to let this one take its place.",
+        )),
+    }
+}
+
+async fn enrolled(app: &App, enrolment: String) -> Answer<Enrolled> {
+    let policy = app.db.call(|core| core.store.policy()).await?;
+    let policy = policy.ok_or_else(|| {
+        Fault::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no-policy",
+            "There is no policy yet.",
+        )
+    })?;
+    Ok(Json(Enrolled {
+        trust: app.authority.trust().to_owned(),
+        enrolment,
+        policy: policy.jws,
+    }))
+}
+
+fn key_in_use() -> Fault {
+    Fault::new(
+        StatusCode::CONFLICT,
+        "key-in-use",
+        "Another host is enrolled with this key.",
+    )
+}
+
+/// A place for a host, and the text that lets it take it.
+pub async fn new_token(State(app): State<Arc<App>>, body: Body) -> Answer<MadeToken> {
+    let NewToken {
+        host: name,
+        labels,
+        life_s,
+        replace,
+    } = read(body).await?;
+    if !(1..=LIFE_MAX).contains(&life_s) {
+        return Err(Fault::invalid("A token lives 1 to 900 seconds."));
+    }
+    let Some(Https {
+        url: Some(url), ca, ..
+    }) = &app.away
+    else {
+        return Err(Fault::invalid(
+            "Hosts elsewhere cannot reach this issuer: `url` is not set in [https] of issuer.toml.",
+        ));
+    };
+    let ca = ca
+        .as_deref()
+        .map(|path| files::read_text(path, CA_MAX))
+        .transpose()?;
+    let host = place_for(&app, &name).await?;
+    let now = clock::unix();
+    let secret = digest::encode(&random::<32>()?);
+    let text = token::Token {
+        url: url.clone(),
+        ca,
+        issuer: app.authority.iss().to_owned(),
+        trust: app.authority.trust_hash().to_owned(),
+        host: host.clone(),
+        exp: now + life_s,
+        secret: secret.clone(),
+    };
+    let place = Token {
+        hash: token::Token::hash(&secret),
+        host: host.clone(),
+        name,
+        labels,
+        exp: text.exp,
+        replaces: replace,
+    };
+    let token = text
+        .encode()
+        .map_err(|e| Fault::invalid(format!("No token can be made: {e}.")))?;
+    app.db
+        .call(move |core| core.store.add_token(&place, now))
+        .await?;
+    out::info(format_args!("made a token for {host}"));
+    Ok(Json(MadeToken {
+        token,
+        exp: text.exp,
+    }))
+}
+
+/// The id of the host of that name: its own if it is known, else a new one.
+async fn place_for(app: &App, name: &str) -> Result<String, Fault> {
+    let id = app.authority.host_id(name).ok_or_else(bad_name)?;
+    match find(app, name).await {
+        Ok(known) => Ok(known.id),
+        Err(_) => {
+            let wanted = id.clone();
+            let taken = app.db.call(move |core| core.store.host(&wanted)).await?;
+            match taken {
+                Some(other) => Err(Fault::new(
+                    StatusCode::CONFLICT,
+                    "host-known",
+                    format!("The host {} was first enrolled by this name.", other.name),
+                )),
+                None => Ok(id),
+            }
+        }
+    }
+}
+
+fn bad_name() -> Fault {
+    Fault::invalid("A host's name has 1 to 64 of a-z, 0-9, - and ., a letter or digit first.")
+}
+
+pub async fn list(State(app): State<Arc<App>>) -> Answer<Hosts> {
+    let (hosts, mut receipts, head) = app
+        .db
+        .call(|core| {
+            Ok((
+                core.store.hosts()?,
+                core.store.receipts()?,
+                core.store.head()?,
+            ))
+        })
+        .await?;
+    let hosts = hosts
+        .into_iter()
+        .map(|host| HostInfo {
+            seen: receipts.remove(&host.id),
+            ..info(host)
+        })
+        .collect();
+    Ok(Json(Hosts {
+        rev_serial: head.rev_serial,
+        hosts,
+    }))
+}
+
+/// What a host says about itself. Nothing is decided by it: it is shown to people.
+pub async fn receipt(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<serde_json::Value> {
+    let bytes = read_bytes(body).await?;
+    let Receipt {
+        host,
+        rev_serial,
+        at: _,
+        version,
+        log_next,
+        log_chain,
+    } = parse(&bytes)?;
+    host::check(
+        &app,
+        caller,
+        &headers,
+        &host,
+        Purpose::Receipt,
+        Some(&bytes),
+    )
+    .await?;
+    let plain = |text: &str, most| text.len() <= most && text.bytes().all(|b| b.is_ascii_graphic());
+    if !plain(&version, 64) || !plain(&log_chain, 64) {
+        return Err(Fault::invalid("A receipt has short, plain texts."));
+    }
+    let seen = Seen {
+        at: clock::unix(),
+        rev_serial,
+        version,
+        log_next,
+        log_chain,
+    };
+    app.db
+        .call(move |core| core.store.receipt(&host, &seen))
+        .await?;
+    Ok(Json(serde_json::json!({})))
+}
+
+pub async fn rename(State(app): State<Arc<App>>, body: Body) -> Answer<HostInfo> {
+    let Rename { host, name } = read(body).await?;
+    app.authority.host_id(&name).ok_or_else(bad_name)?;
+    let known = find(&app, &host).await?;
+    if find(&app, &name)
+        .await
+        .is_ok_and(|other| other.id != known.id)
+    {
+        return Err(Fault::new(
+            StatusCode::CONFLICT,
+            "host-known",
+            "Another host has this name.",
+        ));
+    }
+    let (id, new) = (known.id.clone(), name.clone());
+    app.db
+        .call(move |core| core.store.rename(&id, &new))
+        .await?;
+    out::info(format_args!("{} is called {name} now", known.id));
+    Ok(Json(info(Host { name, ..known })))
+}
+
+/// Its grants are revoked for every host to see, and it gets nothing new.
+pub async fn decommission(State(app): State<Arc<App>>, body: Body) -> Answer<HostInfo> {
+    let Decommission { host, reason } = read(body).await?;
+    if reason.trim().is_empty() {
+        return Err(Fault::invalid("It needs a reason."));
+    }
+    let known = find(&app, &host).await?;
+    let authority = Arc::clone(&app.authority);
+    let id = known.id.clone();
+    let at = app
+        .db
+        .call(move |core| {
+            let now = clock::unix();
+            // First no more is given, then what was given is taken.
+            core.store.part(&id, now)?;
+            let target = Target::Host(id);
+            core.store.revoke(&target, 0, now, &mut |next| {
+                authority.revocation(&target, &reason, now, next)
+            })?;
+            Ok(now)
+        })
+        .await?;
+    app.wake.notify_one();
+    out::info(format_args!("decommissioned {}", known.id));
+    Ok(Json(info(Host {
+        gone_at: known.gone_at.or(Some(at)),
+        ..known
+    })))
+}
+
+/// By id or by name.
+async fn find(app: &App, which: &str) -> Result<Host, Fault> {
+    let which = which.to_owned();
+    let hosts = app.db.call(|core| core.store.hosts()).await?;
+    let mut named = hosts
+        .into_iter()
+        .filter(|h| h.id == which || h.name == which);
+    match (named.next(), named.next()) {
+        (Some(host), None) => Ok(host),
+        (None, _) => Err(Fault::not_found(
+            "unknown-host",
+            "No such host is enrolled.",
+        )),
+        (Some(_), Some(_)) => Err(Fault::invalid(
+            "Several hosts have this name; say the id of one.",
+        )),
+    }
+}
+
+fn info(host: Host) -> HostInfo {
+    HostInfo {
+        id: host.id,
+        name: host.name,
+        labels: host.labels,
+        enrolled_at: host.enrolled_at,
+        decommissioned_at: host.gone_at,
+        seen: None,
+    }
+}

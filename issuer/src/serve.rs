@@ -1,0 +1,224 @@
+//! The running issuer: puts the parts together, and stops them in order.
+
+use crate::authority::Authority;
+use crate::clock;
+use crate::config::{Config, Https};
+use crate::error::Error;
+use crate::files;
+use crate::http::accept::{self, Server};
+use crate::http::away;
+use crate::http::table::Uids;
+use crate::http::tls::{self, Certificate};
+use crate::http::{App, Beats, Counters, Places, Words};
+use crate::hub::Hub;
+use crate::init::Layout;
+use crate::limits::{Buckets, Shares};
+use crate::out;
+use crate::rules::{Reload, Rules};
+use crate::stop;
+use crate::store::{Db, Sqlite};
+use crate::tail;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+
+/// What nobody configures.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    pub heartbeat: Duration,
+    /// Numbers of states reserved at once.
+    pub state_block: u64,
+    /// Log entries kept in memory for the streams.
+    pub kept: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(api::HEARTBEAT_S),
+            state_block: 1000,
+            kept: 4096,
+        }
+    }
+}
+
+/// From outside to the running issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Reload,
+    Stop,
+}
+
+/// What the caller gives, and what it wants to hear of.
+pub struct Hooks {
+    /// For HTTPS, made by systemd.
+    pub socket: Option<std::net::TcpListener>,
+    /// Calls are taken.
+    pub ready: Box<dyn FnOnce() + Send>,
+    /// The store answered, at least at every beat.
+    pub alive: Box<dyn Fn() + Send>,
+}
+
+/// Runs until [`Order::Stop`] or until all senders of `orders` are gone.
+///
+/// # Errors
+/// What kept it from starting, or [`Error::Worker`].
+pub async fn serve(
+    config: &Config,
+    tuning: &Tuning,
+    uids: Uids,
+    mut orders: mpsc::Receiver<Order>,
+    hooks: Hooks,
+) -> Result<(), Error> {
+    let at = Layout::new(&config.state_dir);
+    let authority = Arc::new(Authority::load(&at)?);
+    let _lock = files::lock(&at.dir)?;
+    if authority.trust_exp() < clock::unix() + 30 * 86_400 {
+        out::warn(format_args!(
+            "the trust statement ends in less than 30 days"
+        ));
+    }
+    let (db, thread) = Db::start(Box::new(Sqlite::open(&at.db())?), tuning.state_block)?;
+    for step in crate::trust::steps(&at)? {
+        let new = move |core: &mut crate::store::Core| core.store.add_trust(&step, clock::unix());
+        if db.call(new).await? {
+            out::info(format_args!("a new trust statement goes out to the hosts"));
+        }
+    }
+    let rules = Rules::start(config, &db, &authority).await?;
+    let newest = db.call(|core| core.store.head()).await?.n;
+    let (stopping, stop) = stop::pair();
+    let beats = Arc::new(Beats::new(tuning.heartbeat));
+    let app = Arc::new(App {
+        db: db.clone(),
+        authority: Arc::clone(&authority),
+        rules,
+        hub: Arc::new(Hub::new(newest, tuning.kept)),
+        wake: Arc::new(Notify::new()),
+        shares: Shares {
+            hosts: Buckets::new(config.limits.requests_per_minute),
+            users: Buckets::new(config.limits.requests_per_minute_of_user),
+        },
+        uids,
+        words: Words::default(),
+        at: at.clone(),
+        counters: Counters::default(),
+        beats: Arc::clone(&beats),
+        away: config.https.clone(),
+        streams: Places::new(config.limits.streams),
+        stop: stop.clone(),
+    });
+    // Everything that can fail comes before anything runs.
+    let away = match &config.https {
+        Some(https) => Some(Away::new(https, hooks.socket).await?),
+        None => None,
+    };
+    let listener = accept::bind(&config.socket).await?;
+    let server = tokio::spawn(Server::new(Arc::clone(&app)).run(listener, stop.clone()));
+    let (away, away_server) = match away {
+        Some((away, listener)) => {
+            let server = away::Server::new(
+                Arc::clone(&app),
+                tls::server(Arc::clone(&away.certificate))?,
+                &config.limits,
+            );
+            (
+                Some(away),
+                Some(tokio::spawn(server.run(listener, stop.clone()))),
+            )
+        }
+        None => (None, None),
+    };
+    let mut tail = tokio::spawn(tail::run(
+        db.clone(),
+        Arc::clone(&authority),
+        Arc::clone(&app.hub),
+        Arc::clone(&app.wake),
+        tuning.heartbeat,
+        {
+            let alive = hooks.alive;
+            move || {
+                beats.turned();
+                alive();
+            }
+        },
+        stop,
+    ));
+    out::info(format_args!(
+        "serving at {} with policy version {}",
+        config.socket.display(),
+        app.rules.in_force().ver
+    ));
+    (hooks.ready)();
+
+    let mut tail_ended = None;
+    loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Reload) => reload(&app, away.as_ref()).await,
+                Some(Order::Stop) | None => break,
+            },
+            ended = &mut tail => {
+                tail_ended = Some(ended);
+                break;
+            }
+        }
+    }
+    out::info(format_args!("stopping"));
+    stopping.now();
+    let _ = server.await;
+    if let Some(server) = away_server {
+        let _ = server.await;
+    }
+    let ended = match tail_ended {
+        Some(ended) => ended,
+        None => tail.await,
+    };
+    drop((app, db));
+    let closed = tokio::task::spawn_blocking(move || thread.join()).await;
+    match (ended, closed) {
+        (Ok(result), Ok(Ok(()))) => result,
+        _ => Err(Error::Worker),
+    }
+}
+
+/// Hosts elsewhere.
+struct Away {
+    https: Https,
+    certificate: Arc<Certificate>,
+}
+
+impl Away {
+    async fn new(
+        https: &Https,
+        socket: Option<std::net::TcpListener>,
+    ) -> Result<(Self, TcpListener), Error> {
+        let certificate = Arc::new(Certificate::load(https)?);
+        let listener = away::bind(https.listen, socket).await?;
+        let at = listener.local_addr().map_err(Error::System)?;
+        out::info(format_args!("serving hosts elsewhere at {at}"));
+        let https = https.clone();
+        Ok((Self { https, certificate }, listener))
+    }
+}
+
+async fn reload(app: &App, away: Option<&Away>) {
+    if let Some(Away { https, certificate }) = away {
+        match certificate.reload(https) {
+            Ok(()) => out::info(format_args!("the certificate was read again")),
+            Err(e) => out::error(format_args!("{e}; the certificate before stays in use")),
+        }
+    }
+    match app.rules.reload(&app.db, &app.authority).await {
+        Ok(Reload::New { ver }) => {
+            app.wake.notify_one();
+            out::info(format_args!("policy version {ver} is in force"));
+        }
+        Ok(Reload::Same) => out::info(format_args!("the policy has not changed")),
+        Err(e) => out::error(format_args!(
+            "{e}; policy version {} stays in force",
+            app.rules.in_force().ver
+        )),
+    }
+}

@@ -1,0 +1,284 @@
+//! What the issuer remembers. One trait, so that another database is another file here.
+//!
+//! Counters are taken in the transaction that uses them: the order of commits is the order of numbers, and a
+//! number that was not committed is used again. Only `state_seq` is reserved ahead, in blocks.
+
+#[cfg(test)]
+mod conformance;
+mod hosts;
+mod sqlite;
+mod worker;
+
+pub use sqlite::Sqlite;
+pub use worker::{Core, Db};
+
+use crate::error::Error;
+use api::{Kind, Seen, Status};
+use statement::claims::{Jwk, Target};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// An enrolled host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// `spiffe://…/host/…`
+    pub id: String,
+    pub name: String,
+    pub jwk: Jwk,
+    /// Thumbprint of the key.
+    pub kid: String,
+    pub labels: BTreeMap<String, String>,
+    /// Unix seconds.
+    pub enrolled_at: u64,
+    /// Unix seconds; since then it gets nothing new.
+    pub gone_at: Option<u64>,
+}
+
+/// A place that is kept for a host, as stored: without the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// SHA-256 of the secret, base64url.
+    pub hash: String,
+    /// Id.
+    pub host: String,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    /// Unix seconds.
+    pub exp: u64,
+    /// A host of that id may be known already.
+    pub replaces: bool,
+}
+
+/// What became of the use of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// The enrolment statement.
+    Done(String),
+    /// None such, over, or used by another key.
+    NoToken,
+    /// The host is known, and the token does not let its key be replaced.
+    Known,
+    /// The key is another host's.
+    KeyInUse,
+}
+
+/// A request as it came, for the record.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// SHA-256 of the compact bytes, base64url.
+    pub hash: String,
+    pub id: String,
+    pub host: String,
+    pub sub: String,
+    pub jws: String,
+    /// Unix seconds.
+    pub at: u64,
+}
+
+/// A request of the past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub host: String,
+    pub jws: String,
+    /// Unix seconds.
+    pub at: u64,
+}
+
+/// What became of a request; the same bytes again get the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    pub id: String,
+    pub status: Status,
+    pub detail: String,
+}
+
+/// A signed grant, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Minted {
+    pub jti: String,
+    pub bundle: String,
+    /// Unix seconds.
+    pub exp: u64,
+}
+
+/// A grant that was given, as far as an extension of it must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    pub host: String,
+    pub sub: String,
+    /// Unix seconds.
+    pub exp: u64,
+    /// The compact request it answers.
+    pub request: String,
+    /// By its id, or by its subject or host after it was given.
+    pub revoked: bool,
+}
+
+/// Where the next revocation goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    pub serial: u64,
+    /// SHA-256 of the one before, base64url.
+    pub prev: String,
+    /// Latest end of a grant the target names or of what may extend it by now, or now.
+    pub reach: u64,
+}
+
+/// A signed revocation.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    pub jws: String,
+    /// SHA-256 of its bytes, base64url.
+    pub hash: String,
+}
+
+/// What became of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revoking {
+    Done {
+        serial: u64,
+    },
+    /// The same grant was revoked before.
+    Before {
+        serial: u64,
+    },
+    /// No such grant, no grant for such a subject, no such host.
+    Unknown,
+}
+
+/// The policy in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPolicy {
+    pub ver: u64,
+    pub digest: String,
+    /// The text it was read from.
+    pub text: String,
+    pub jws: String,
+}
+
+/// One entry of the numbered log that streams are made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    pub n: u64,
+    pub kind: Kind,
+    /// `None` = for every host.
+    pub host: Option<String>,
+    pub blob: String,
+}
+
+/// The ends of all chains, read together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub n: u64,
+    pub rev_serial: u64,
+    pub rev_head: String,
+    pub policy_ver: u64,
+}
+
+/// The memory of an issuer. Every method is one transaction, durable when it returns.
+pub trait Store: Send {
+    /// # Errors
+    /// All methods: [`Error::Store`], and what a closure returned.
+    fn host(&mut self, id: &str) -> Result<Option<Host>, Error>;
+
+    fn host_by_kid(&mut self, kid: &str) -> Result<Option<Host>, Error>;
+
+    /// Adds a host or replaces its name and key. False when the key is another host's.
+    fn enrol(&mut self, host: &Host) -> Result<bool, Error>;
+
+    /// In order of their names.
+    fn hosts(&mut self) -> Result<Vec<Host>, Error>;
+
+    /// Keeps the newest of a host.
+    fn receipt(&mut self, host: &str, seen: &Seen) -> Result<(), Error>;
+
+    /// The newest of each host, by id.
+    fn receipts(&mut self) -> Result<BTreeMap<String, Seen>, Error>;
+
+    /// Latest end of a grant of this host; 0 = it never had one.
+    fn reach(&mut self, host: &str) -> Result<u64, Error>;
+
+    /// False when there is no such host.
+    fn rename(&mut self, id: &str, name: &str) -> Result<bool, Error>;
+
+    /// It gets nothing new from then on; one that is gone already stays so. False when there is no such host.
+    fn part(&mut self, id: &str, at: u64) -> Result<bool, Error>;
+
+    /// Keeps a place; forgets those whose time is over at `now`.
+    fn add_token(&mut self, token: &Token, now: u64) -> Result<(), Error>;
+
+    /// The place of a secret's hash, while its time is not over.
+    fn token(&mut self, hash: &str, now: u64) -> Result<Option<Token>, Error>;
+
+    /// Uses a place for a key: the host is made or its key replaced, with the statement that `sign` makes for it.
+    fn join(
+        &mut self,
+        hash: &str,
+        key: &Jwk,
+        kid: &str,
+        now: u64,
+        sign: &mut dyn FnMut(&Host) -> Result<String, Error>,
+    ) -> Result<Joining, Error>;
+
+    fn settled(&mut self, hash: &str) -> Result<Option<Settled>, Error>;
+
+    /// Records a denial, unless these bytes are settled already.
+    fn deny(&mut self, asked: &Asked, detail: &str) -> Result<Settled, Error>;
+
+    /// Takes the next `seq`, has the grant made and stores it with its request, unless these bytes are settled
+    /// already.
+    fn grant(
+        &mut self,
+        asked: &Asked,
+        mint: &mut dyn FnMut(u64) -> Result<Minted, Error>,
+    ) -> Result<Settled, Error>;
+
+    fn granted(&mut self, jti: &str) -> Result<Option<Granted>, Error>;
+
+    /// Takes the next serial, has the revocation made and stores it. `by` is the uid of whoever asked.
+    fn revoke(
+        &mut self,
+        target: &Target,
+        by: u32,
+        at: u64,
+        sign: &mut dyn FnMut(&Next) -> Result<Signed, Error>,
+    ) -> Result<Revoking, Error>;
+
+    /// Puts a trust statement into the log, for all hosts enrolled by then. False when it is there.
+    fn add_trust(&mut self, doc: &str, at: u64) -> Result<bool, Error>;
+
+    /// The newest requests, as they came.
+    fn recorded(&mut self, limit: u32) -> Result<Vec<Recorded>, Error>;
+
+    fn policy(&mut self) -> Result<Option<StoredPolicy>, Error>;
+
+    /// Takes the next version, has the policy signed and stores it; returns the version.
+    fn add_policy(
+        &mut self,
+        text: &str,
+        digest: &str,
+        at: u64,
+        sign: &mut dyn FnMut(u64) -> Result<String, Error>,
+    ) -> Result<u64, Error>;
+
+    /// Entries after a position, for every host, in order; at most `limit`.
+    fn log(&mut self, after: u64, limit: u32) -> Result<Vec<Logged>, Error>;
+
+    /// The same for one host, without what is of no use any more: grants that ended before `now`, policies that a
+    /// later one replaced.
+    fn log_of(
+        &mut self,
+        host: &str,
+        after: u64,
+        now: u64,
+        limit: u32,
+    ) -> Result<Vec<Logged>, Error>;
+
+    fn head(&mut self) -> Result<Head, Error>;
+
+    /// A whole copy, as of now, in a file that is there and empty.
+    fn copy_to(&mut self, path: &Path) -> Result<(), Error>;
+
+    /// Sets `count` numbers aside and returns the first. They are never given out again, used or not.
+    fn reserve_state_seq(&mut self, count: u64) -> Result<u64, Error>;
+}

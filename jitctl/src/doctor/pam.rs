@@ -1,0 +1,151 @@
+//! A linter for our PAM service file: a line before ours, or ours with a control that forgives, means that
+//! nobody is asked (pam.conf(5)).
+
+const MODULE: &str = "pam_jit.so";
+
+/// What is wrong, as sentences without the full stop.
+pub fn faults(text: &str) -> Vec<String> {
+    let lines = lines(text);
+    let mut faults = Vec::new();
+    match first(&lines, "auth") {
+        Some(line) if line.module == MODULE => {
+            let control = line.control.as_str();
+            if control != "requisite" && !control.contains("cred_expired=die") {
+                faults.push(format!(
+                    "its auth line has the control {control}, which does not stop when no grant is active"
+                ));
+            }
+        }
+        Some(line) => faults.push(format!("{} comes before {MODULE} in auth", line.module)),
+        None => faults.push(format!("it has no auth line for {MODULE}")),
+    }
+    match first(&lines, "account") {
+        Some(line) if line.module == MODULE => {
+            if !matches!(line.control.as_str(), "required" | "requisite") {
+                faults.push(format!(
+                    "its account line has the control {}, so a refusal may be ignored",
+                    line.control
+                ));
+            }
+        }
+        Some(line) => faults.push(format!("{} comes before {MODULE} in account", line.module)),
+        None => faults.push(format!("it has no account line for {MODULE}")),
+    }
+    faults
+}
+
+struct PamLine {
+    kind: String,
+    control: String,
+    module: String,
+}
+
+/// The first line of this kind; an `@include` of an unknown file counts as every kind.
+fn first<'a>(lines: &'a [PamLine], kind: &str) -> Option<&'a PamLine> {
+    lines
+        .iter()
+        .find(|l| l.kind == kind || l.kind == "@include")
+}
+
+fn lines(text: &str) -> Vec<PamLine> {
+    let joined = text.replace("\\\n", " ");
+    joined
+        .lines()
+        .map(|l| l.split('#').next().unwrap_or("").trim())
+        .filter(|l| !l.is_empty())
+        .filter_map(parse)
+        .collect()
+}
+
+fn parse(line: &str) -> Option<PamLine> {
+    let (kind, rest) = line.split_once(char::is_whitespace)?;
+    let rest = rest.trim_start();
+    if kind == "@include" {
+        // Debian's files of this name hold lines of one kind.
+        let of = match rest.trim() {
+            "common-auth" => "auth",
+            "common-account" => "account",
+            "common-session" | "common-session-noninteractive" => "session",
+            "common-password" => "password",
+            _ => kind,
+        };
+        return Some(PamLine {
+            kind: of.to_owned(),
+            control: String::new(),
+            module: rest.trim().to_owned(),
+        });
+    }
+    let (control, module) = if let Some(list) = rest.strip_prefix('[') {
+        let (list, module) = list.split_once(']')?;
+        (list, module)
+    } else {
+        rest.split_once(char::is_whitespace)?
+    };
+    let module = module.split_whitespace().next()?;
+    Some(PamLine {
+        // A leading `-` only silences a missing module.
+        kind: kind.trim_start_matches('-').to_ascii_lowercase(),
+        control: control.split_whitespace().collect::<Vec<_>>().join(" "),
+        module: module.rsplit('/').next().unwrap_or(module).to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+#%PAM-1.0
+auth     [success=done cred_expired=die default=ignore] pam_jit.so
+@include common-auth
+account  required  pam_jit.so
+@include common-account
+session  required  pam_limits.so
+";
+
+    #[test]
+    fn the_wanted_file_is_fine() {
+        assert_eq!(faults(GOOD), Vec::<String>::new());
+        let explicit = GOOD.replace("@include common-auth", "auth include common-auth");
+        assert_eq!(faults(&explicit), Vec::<String>::new());
+        let unknown = GOOD.replace("@include common-auth", "@include local");
+        assert!(faults(&unknown)[0].contains("local comes before"));
+    }
+
+    #[test]
+    fn each_way_to_be_passed_over_is_a_fault() {
+        for (from, to, word) in [
+            (
+                "account  required  pam_jit.so",
+                "account [success=ok default=ignore] pam_jit.so",
+                "ignored",
+            ),
+            (
+                "account  required  pam_jit.so",
+                "account sufficient pam_jit.so",
+                "ignored",
+            ),
+            (
+                "account  required  pam_jit.so",
+                "account sufficient pam_permit.so\naccount required pam_jit.so",
+                "pam_permit.so comes before",
+            ),
+            ("account  required  pam_jit.so\n", "", "before"),
+            ("cred_expired=die ", "", "does not stop"),
+            (
+                "auth     [",
+                "auth sufficient pam_rootok.so\nauth [",
+                "pam_rootok.so comes before",
+            ),
+        ] {
+            let text = GOOD.replace(from, to);
+            assert_ne!(text, GOOD);
+            assert!(
+                faults(&text).iter().any(|f| f.contains(word)),
+                "{to}: {:?}",
+                faults(&text)
+            );
+        }
+        assert_eq!(faults("").len(), 2);
+    }
+}

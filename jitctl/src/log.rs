@@ -1,0 +1,273 @@
+//! `jitctl log`: reads the journal; changes nothing in it.
+
+use crate::args;
+use crate::context::{Context, need_root};
+use crate::exit::{Code, Exit};
+use crate::failure::{Failure, SCHEMA_VERSION};
+use crate::output::{Line, Style};
+use crate::{log_against, log_search, log_tree};
+use journal::{Entry, Fault, Report};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub const DIR: &str = "/var/log/jit/journal";
+pub const HEAD: &str = "/var/lib/jit/journal.head";
+
+pub fn command(ctx: &Context, args: &args::Log) -> Result<u8, Failure> {
+    need_root("read the journal")?;
+    if !Path::new(DIR).is_dir() {
+        return Err(
+            Failure::new(Code::Internal, format!("There is no journal at {DIR}."))
+                .hint("The agent makes it when it starts; on a new host run `jitctl setup local`."),
+        );
+    }
+    match args {
+        args::Log::Verify { against } => verify(ctx, against.as_deref()),
+        args::Log::Search { filter } => Ok(log_search::search(ctx, filter)),
+        args::Log::Tail { last, follow } => Ok(log_search::tail(ctx, *last, *follow)),
+        args::Log::Show { last } => Ok(show(ctx, *last)),
+        args::Log::Export { to } => log_tree::export(ctx, to),
+        args::Log::Prove { index } => log_tree::prove(ctx, *index),
+    }
+}
+
+fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
+    let received = against.map(log_against::received).transpose()?;
+    let out = ctx.out;
+    let mut told = Instant::now();
+    let mut progress = |entries: u64| {
+        if told.elapsed() >= Duration::from_secs(2) {
+            told = Instant::now();
+            out.note(format!("{entries} entries read …"));
+        }
+    };
+    let host = log_tree::host_key().ok().map(|key| key.public());
+    let (dir, head) = (Path::new(DIR), Some(Path::new(HEAD)));
+    let report = journal::check_with(dir, head, host, &mut progress);
+    let against = received.map(|received| {
+        let entries: Vec<Entry> = journal::read(dir).flatten().collect();
+        let texts = entries
+            .iter()
+            .map(|entry| (entry.index, entry.json.as_str()));
+        log_against::compare(&received, texts)
+    });
+    let mut value = report_json(&report);
+    let mut lines = report_lines(&report);
+    let mut ok = report.is_ok();
+    if let Some(against) = &against {
+        ok &= against.is_ok();
+        value["ok"] = json!(ok);
+        value["against"] = against.to_json();
+        for fault in against.faults() {
+            lines.push(Line::default().styled(Style::Bad, "FAULT  ").text(fault));
+        }
+        lines.push(Line::new(format!(
+            "{} records of the receiver compared; it lacks {} between its first and last.",
+            against.compared, against.lacking
+        )));
+    }
+    ctx.out.json(&value);
+    ctx.out.lines(&lines);
+    let exit = if ok { Exit::Ok } else { Exit::Problems };
+    Ok(exit.code())
+}
+
+fn report_json(report: &Report) -> Value {
+    let faults: Vec<Value> = report.faults.iter().map(fault_json).collect();
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "ok": report.is_ok(),
+        "entries": report.entries,
+        "first_time": report.first_time,
+        "last_time": report.last_time,
+        "faults": faults,
+        "more_faults": report.more_faults,
+        "unprotected": report.unprotected,
+        "sealed": report.sealed.as_ref().map(|head| head.size),
+        "starts": report.starts,
+    })
+}
+
+fn fault_json(fault: &Fault) -> Value {
+    json!({
+        "kind": fault.kind.name(),
+        "index": fault.index,
+        "count": fault.count,
+        "file": fault.file,
+        "offset": fault.offset,
+        "message": fault.to_string(),
+    })
+}
+
+fn report_lines(report: &Report) -> Vec<Line> {
+    let span = match (&report.first_time, &report.last_time) {
+        (Some(first), Some(last)) => format!(", {first} to {last}"),
+        _ => String::new(),
+    };
+    let mut lines = vec![Line::new(format!("{} entries{span}", report.entries))];
+    for fault in &report.faults {
+        lines.push(
+            Line::default()
+                .styled(Style::Bad, "FAULT  ")
+                .text(fault.to_string()),
+        );
+    }
+    if report.more_faults > 0 {
+        lines.push(Line::new(format!("and {} more faults", report.more_faults)));
+    }
+    if report.unfinished.is_some() {
+        lines.push(Line::new(
+            "The end is unfinished: the agent is writing, or the host crashed.",
+        ));
+    }
+    if let Some(head) = &report.sealed {
+        lines.push(
+            Line::new(format!("{} entries are sealed, by ", head.size))
+                .text(&head.key.name)
+                .text(format!("; opened {} times", report.starts)),
+        );
+    }
+    for segment in &report.unprotected {
+        lines.push(Line::new("Not append-only: ").text(segment));
+    }
+    lines.push(if report.is_ok() {
+        Line::default().styled(Style::Good, "No fault.")
+    } else {
+        Line::default().styled(
+            Style::Bad,
+            format!(
+                "{} faults: the journal was changed or damaged.",
+                report.faults.len() as u64 + report.more_faults
+            ),
+        )
+    });
+    lines
+}
+
+fn show(ctx: &Context, last: Option<usize>) -> u8 {
+    let mut exit = Exit::Ok;
+    let mut kept = VecDeque::new();
+    for entry in journal::read(Path::new(DIR)) {
+        match entry {
+            Err(fault) => {
+                exit = Exit::Problems;
+                let line = Line::default().styled(Style::Bad, "FAULT  ");
+                ctx.out.note_line(&line.text(fault.to_string()));
+            }
+            Ok(entry) => match last {
+                None => {
+                    if !print(ctx, &entry) {
+                        return exit.code();
+                    }
+                }
+                Some(last) => {
+                    kept.push_back(entry);
+                    if kept.len() > last {
+                        kept.pop_front();
+                    }
+                }
+            },
+        }
+    }
+    for entry in &kept {
+        if !print(ctx, entry) {
+            break;
+        }
+    }
+    exit.code()
+}
+
+pub fn print(ctx: &Context, entry: &Entry) -> bool {
+    if ctx.out.is_json() {
+        ctx.out.json(&entry_json(entry))
+    } else {
+        ctx.out.lines(&[entry_line(entry)])
+    }
+}
+
+/// The record with its index; a record that is no object stands whole under `raw`.
+fn entry_json(entry: &Entry) -> Value {
+    let mut value = match serde_json::from_str::<Value>(&entry.json) {
+        Ok(Value::Object(record)) => Value::Object(record),
+        _ => json!({ "raw": entry.json }),
+    };
+    value["index"] = json!(entry.index);
+    value["schema_version"] = json!(SCHEMA_VERSION);
+    value
+}
+
+fn entry_line(entry: &Entry) -> Line {
+    let time = serde_json::from_str::<Value>(&entry.json)
+        .ok()
+        .and_then(|v| v["time"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| "-".to_owned());
+    Line::new(format!("{:>6}  ", entry.index))
+        .text(time)
+        .text("  ")
+        .text(journal::render_line(&entry.json))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use journal::FaultKind;
+
+    fn entry(json: &str) -> Entry {
+        Entry {
+            index: 7,
+            json: json.to_owned(),
+            file: "f".to_owned(),
+            offset: 0,
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line_with_index_and_time() {
+        let shown = entry_line(&entry(
+            r#"{"type":"use","time":"2026-11-20T13:56:03.120Z","reason":"a\nb\u001b[2J"}"#,
+        ));
+        assert!(
+            shown
+                .plain()
+                .starts_with("     7  2026-11-20T13:56:03.120Z  use ")
+        );
+        assert!(!shown.plain().contains('\n') && !shown.plain().contains('\x1b'));
+    }
+
+    #[test]
+    fn json_is_the_record_with_its_index() {
+        let value = entry_json(&entry(r#"{"type":"use","grant":"G"}"#));
+        assert_eq!(
+            value,
+            json!({ "schema_version": 1, "index": 7, "type": "use", "grant": "G" })
+        );
+        assert_eq!(entry_json(&entry("not json"))["raw"], "not json");
+    }
+
+    #[test]
+    fn each_fault_is_named_with_its_place() {
+        let report = Report {
+            entries: 3,
+            first_time: Some("A".to_owned()),
+            last_time: Some("B".to_owned()),
+            faults: vec![Fault {
+                kind: FaultKind::Edited,
+                index: Some(1),
+                count: 1,
+                file: "seg-0".to_owned(),
+                offset: Some(128),
+                what: "its bytes were changed".to_owned(),
+            }],
+            ..Report::default()
+        };
+        let text: Vec<String> = report_lines(&report).iter().map(Line::plain).collect();
+        assert_eq!(text[0], "3 entries, A to B");
+        assert!(text[1].starts_with("FAULT  entry 1: edited"));
+        let value = report_json(&report);
+        assert_eq!(value["ok"], false);
+        assert_eq!(value["faults"][0]["kind"], "edited");
+        assert_eq!(value["faults"][0]["offset"], 128);
+    }
+}

@@ -1,0 +1,90 @@
+//! `jitctl log export` and `log prove`: the journal for programs that know nothing of this one.
+
+use crate::context::Context;
+use crate::exit::Code;
+use crate::failure::{Failure, SCHEMA_VERSION};
+use crate::log::{DIR, HEAD};
+use crate::output::Line;
+use journal::{Error, HostKey, Signing, TreeHead};
+use serde_json::{Value, json};
+use std::path::Path;
+
+const HOST_KEY: &str = "/var/lib/jit/host.key";
+const MACHINE_ID: &str = "/etc/machine-id";
+
+pub fn export(ctx: &Context, to: &Path) -> Result<u8, Failure> {
+    if to
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
+    {
+        let text = format!("{} is not empty.", to.display());
+        return Err(Failure::new(Code::Usage, text).hint("Give a new folder."));
+    }
+    let (origin, key) = identity()?;
+    let head = journal::export(Path::new(DIR), to, signing(&origin, &key)).map_err(failure)?;
+    ctx.out.json(&head_json(&head));
+    ctx.out.lines(&[
+        Line::new(format!("{} entries in ", head.size)).text(to.display().to_string()),
+        Line::new("A checker needs this key, and must not take it from that folder:"),
+    ]);
+    for key in &head.keys {
+        ctx.out.line(key.vkey());
+    }
+    Ok(0)
+}
+
+pub fn prove(ctx: &Context, index: u64) -> Result<u8, Failure> {
+    let (origin, key) = identity()?;
+    let (proof, head) =
+        journal::prove(Path::new(DIR), index, signing(&origin, &key)).map_err(failure)?;
+    let mut value = head_json(&head);
+    value["index"] = json!(index);
+    value["proof"] = json!(proof);
+    ctx.out.json(&value);
+    let lines: Vec<Line> = proof.lines().map(Line::new).collect();
+    ctx.out.lines(&lines);
+    Ok(0)
+}
+
+fn head_json(head: &TreeHead) -> Value {
+    let keys: Vec<String> = head.keys.iter().map(journal::NoteKey::vkey).collect();
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "origin": head.origin,
+        "size": head.size,
+        "checkpoint": head.note,
+        "keys": keys,
+    })
+}
+
+fn signing<'a>(origin: &'a str, key: &'a HostKey) -> Signing<'a> {
+    let head = Some(Path::new(HEAD));
+    Signing { head, origin, key }
+}
+
+/// The origin of a log without seals, `jit/<host id>/<log>`, and the key that says that it is this host's.
+fn identity() -> Result<(String, HostKey), Failure> {
+    let id = std::fs::read_to_string(MACHINE_ID).map_err(|e| unreadable(MACHINE_ID, &e))?;
+    let log = journal::log_name(Path::new(DIR))
+        .ok_or_else(|| unreadable(DIR, &"it holds no whole segment"))?;
+    Ok((format!("jit/{}/{log}", id.trim()), host_key()?))
+}
+
+/// The key that this host signs with.
+pub fn host_key() -> Result<HostKey, Failure> {
+    let key = std::fs::read(HOST_KEY).map_err(|e| unreadable(HOST_KEY, &e))?;
+    HostKey::from_pkcs8(&key).ok_or_else(|| unreadable(HOST_KEY, &"it is no Ed25519 key"))
+}
+
+fn unreadable(path: &str, why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Code::Internal, format!("{path} cannot be read: {why}."))
+}
+
+fn failure(error: Error) -> Failure {
+    let code = match error {
+        Error::Unsound(_) => Code::LogUnsound,
+        Error::NoEntry { .. } => Code::Usage,
+        _ => Code::Internal,
+    };
+    Failure::new(code, error.to_string())
+}

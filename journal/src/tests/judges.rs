@@ -1,0 +1,255 @@
+//! What is exported, before judges that other people wrote: Cloudflare's `tlog_tiles` and `signed_note`, and Go's
+//! `golang.org/x/mod`.
+
+use super::*;
+use crate::{HostKey, Signing, TreeHead, export, prove};
+use signed_note::{Note, StandardVerifier, VerifierList};
+use tlog_tiles::{
+    Checkpoint, Error as TlogError, Hash, HashReader, Tile, TileHashReader, TileReader,
+    check_record, record_hash, stored_hash_index,
+};
+
+/// Of logs without seals.
+const ORIGIN: &str = "jit/7b2e/0a1b";
+
+fn by<'a>(head: Option<&'a Path>, key: &'a HostKey) -> Signing<'a> {
+    let origin = ORIGIN;
+    Signing { head, origin, key }
+}
+
+fn key() -> HostKey {
+    identity().key
+}
+
+/// A log of so many entries, one of them longer than an open format's entry, and its export.
+fn exported(count: u64) -> (Log, PathBuf, TreeHead, HostKey) {
+    let mut log = Log::sealed();
+    log.limits.entries = 300;
+    let mut journal = log.reopen();
+    let long = |n| match n {
+        3 => record(n).reason("x".repeat(70_000)),
+        n => record(n),
+    };
+    let records: Vec<_> = (0..count).map(long).collect();
+    for batch in records.chunks(50) {
+        let _ = journal.append_batch(batch).unwrap();
+    }
+    let (to, key) = (log.root.path().join("export"), key());
+    let head = export(&log.dir(), &to, by(Some(&log.head()), &key)).unwrap();
+    (log, to, head, key)
+}
+
+fn opened(note: &[u8], vkey: &str) -> Checkpoint {
+    let verifier = StandardVerifier::new(vkey).unwrap();
+    let note = Note::from_bytes(note).unwrap();
+    let known = VerifierList::new(vec![Box::new(verifier)]);
+    let (good, _) = note.verify(&known).unwrap();
+    assert_eq!(good.len(), 1);
+    Checkpoint::from_bytes(note.text()).unwrap()
+}
+
+struct Tiles<'a>(&'a Path);
+
+impl TileReader for Tiles<'_> {
+    fn height(&self) -> u8 {
+        8
+    }
+
+    fn read_tiles(&self, tiles: &[Tile]) -> Result<Vec<Vec<u8>>, TlogError> {
+        let read = |tile: &Tile| {
+            let path = self.0.join(place(tile));
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        Ok(tiles.iter().map(read).collect())
+    }
+
+    fn save_tiles(&self, _: &[Tile], _: &[Vec<u8>]) {}
+}
+
+/// Path of a tile in a C2SP tree, which has the height in its specification.
+fn place(tile: &Tile) -> String {
+    format!("tile/{}", tile.path().strip_prefix("tile/8/").unwrap())
+}
+
+/// The entries of the tree, or the first one that is not what the checkpoint covers.
+fn judge(to: &Path, vkey: &str) -> Result<Vec<Vec<u8>>, u64> {
+    let checkpoint = opened(
+        &std::fs::read(to.join("checkpoint")).expect("checkpoint"),
+        vkey,
+    );
+    let name = vkey.split('+').next().unwrap();
+    let origin = name.split("/epoch/").next().unwrap();
+    assert_eq!((checkpoint.origin(), checkpoint.extension()), (origin, ""));
+    let (size, tiles) = (checkpoint.size(), Tiles(to));
+    let reader = TileHashReader::new(size, *checkpoint.hash(), &tiles);
+    let mut entries = Vec::new();
+    for first in (0..size).step_by(256) {
+        let width = (size - first).min(256);
+        let tile = Tile::new(8, 0, first / 256, u32::try_from(width).unwrap(), false);
+        let path = place(&tile).replacen("tile/0/", "tile/entries/", 1);
+        let bundle = std::fs::read(to.join(&path)).expect(&path);
+        let indexes: Vec<u64> = (first..first + width)
+            .map(|n| stored_hash_index(0, n))
+            .collect();
+        let hashes = reader.read_hashes(&indexes).unwrap();
+        let mut rest = &bundle[..];
+        for (index, hash) in (first..).zip(hashes) {
+            let (length, more) = rest.split_first_chunk::<2>().unwrap();
+            let (entry, more) = more.split_at(usize::from(u16::from_be_bytes(*length)));
+            if record_hash(entry) != hash {
+                return Err(index);
+            }
+            entries.push(entry.to_vec());
+            rest = more;
+        }
+        assert!(rest.is_empty());
+    }
+    Ok(entries)
+}
+
+/// Flips one bit in the middle of an entry of the export.
+fn flip(to: &Path, index: u64) {
+    let mut found = Vec::new();
+    for part in ["tile/entries/001", "tile/entries/002.p/88"] {
+        found.extend(std::fs::read(to.join(part)).ok().map(|data| (part, data)));
+    }
+    let text = format!("\"n\":{index}}}");
+    for (part, mut data) in found {
+        if let Some(at) = data.windows(text.len()).position(|w| w == text.as_bytes()) {
+            data[at + 1] ^= 1;
+            return std::fs::write(to.join(part), data).unwrap();
+        }
+    }
+    panic!("entry {index} is not there");
+}
+
+#[test]
+fn rust_judges_accept_the_export_and_name_a_flipped_entry() {
+    let (log, to, head, _) = exported(600);
+    let origin = format!("jit/7b2e/{}", crate::log_name(&log.dir()).unwrap());
+    assert_eq!((head.size, &head.origin), (600, &origin));
+    let entries = judge(&to, &head.keys[0].vkey()).unwrap();
+    // Also by the key that the log itself destroyed.
+    assert_eq!(head.keys[1].name, format!("{origin}/epoch/11"));
+    assert_eq!(judge(&to, &head.keys[1].vkey()).unwrap(), entries);
+    for (stored, entry) in log.entries().iter().zip(&entries) {
+        if stored.index == 3 {
+            let whole = std::fs::read(to.join("records/3.json")).unwrap();
+            assert_eq!(whole, stored.json.as_bytes());
+            let hash = crate::text::hex(&crate::merkle::sha256(&[&whole]));
+            let stands = format!(r#"{{"length":{},"sha256":"{hash}"}}"#, whole.len());
+            assert_eq!(stands.as_bytes(), entry);
+        } else {
+            assert_eq!(stored.json.as_bytes(), entry);
+        }
+    }
+    flip(&to, 443);
+    assert_eq!(judge(&to, &head.keys[0].vkey()), Err(443));
+}
+
+#[test]
+fn sizes_at_the_edges_of_a_tile_are_whole_trees() {
+    for count in [1, 255, 256, 257, 512] {
+        let (_log, to, head, _) = exported(count);
+        let entries = judge(&to, &head.keys[0].vkey()).unwrap();
+        assert_eq!(entries.len() as u64, count);
+    }
+}
+
+#[test]
+fn a_proof_holds_for_its_entry_only() {
+    let (log, _, _, key) = exported(300);
+    for index in [0, 3, 255, 256, 299] {
+        let (proof, head) = prove(&log.dir(), index, by(None, &key)).unwrap();
+        let (top, note) = proof.split_once("\n\n").unwrap();
+        let mut lines = top.lines();
+        assert_eq!(lines.next(), Some("c2sp.org/tlog-proof@v1"));
+        assert_eq!(lines.next(), Some(format!("index {index}").as_str()));
+        let path: Vec<Hash> = lines.map(|l| Hash::parse_hash(l).unwrap()).collect();
+        let tree = opened(note.as_bytes(), &head.keys[0].vkey());
+        let json = log
+            .entries()
+            .swap_remove(usize::try_from(index).unwrap())
+            .json;
+        let leaf = crate::merkle::leaf_text(json.as_bytes());
+        let prove = |leaf| check_record(&path, tree.size(), *tree.hash(), index, leaf);
+        prove(record_hash(&leaf)).unwrap();
+        assert!(prove(record_hash(b"another")).is_err());
+    }
+    let past = prove(&log.dir(), 300, by(None, &key));
+    assert!(matches!(past, Err(Error::NoEntry { size: 300, .. })));
+}
+
+#[test]
+fn a_log_with_a_fault_is_not_signed() {
+    let log = filled(9);
+    let path = &log.segments()[1];
+    let mut data = std::fs::read(path).unwrap();
+    let at = frames(path)[2].start + 40;
+    data[at] ^= 1;
+    std::fs::write(path, data).unwrap();
+    let to = log.root.path().join("export");
+    let refused = export(&log.dir(), &to, by(None, &key())).unwrap_err();
+    let Error::Unsound(fault) = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!((fault.kind, fault.index), (FaultKind::Edited, Some(5)));
+    assert!(!to.join("checkpoint").exists());
+}
+
+#[test]
+fn a_name_that_would_break_the_note_is_refused() {
+    let (log, key) = (filled(1), key());
+    let signing = Signing {
+        origin: "x y\n",
+        ..by(None, &key)
+    };
+    let refused = prove(&log.dir(), 0, signing).unwrap_err();
+    assert!(matches!(refused, Error::Origin));
+}
+
+#[cfg(feature = "go-tests")]
+mod go {
+    use super::*;
+    use std::process::Command;
+
+    fn built(at: &Path) -> PathBuf {
+        let program = at.join("judge");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/judge.go");
+        let build = Command::new("go")
+            .args(["build", "-o"])
+            .args([&program, &source])
+            // Debian's packages of Go libraries, nothing from elsewhere.
+            .env("GOPATH", "/usr/share/gocode")
+            .env("GO111MODULE", "off")
+            .env("GOCACHE", at.join("cache"))
+            .output()
+            .expect("golang-go and golang-golang-x-mod-dev");
+        assert!(build.status.success(), "{build:?}");
+        program
+    }
+
+    #[test]
+    fn the_go_judge_accepts_the_export_and_names_a_flipped_entry() {
+        let (log, to, head, key) = exported(600);
+        let program = built(log.root.path());
+        let (proof, _) = prove(&log.dir(), 299, by(None, &key)).unwrap();
+        let file = log.root.path().join("proof.299");
+        std::fs::write(&file, proof).unwrap();
+        let judged = || {
+            let vkey = head.keys[0].vkey();
+            let out = Command::new(&program)
+                .arg(&to)
+                .arg(vkey)
+                .arg(&file)
+                .output();
+            let out = out.unwrap();
+            (out.status.code(), String::from_utf8(out.stdout).unwrap())
+        };
+        let good = "proved 299 of 600\ngood 600\n".to_owned();
+        assert_eq!(judged(), (Some(0), good));
+        flip(&to, 443);
+        let named = "proved 299 of 600\nentry 443 is not what was logged\n".to_owned();
+        assert_eq!(judged(), (Some(1), named));
+    }
+}

@@ -1,0 +1,359 @@
+//! What only root can try: file flags, a full disk, failing system calls. On a real disk.
+
+use super::*;
+use crate::sys;
+use std::process::Command;
+
+/// A log with the append-only flag required. Its flags are taken off again at the end, so that it can be removed.
+struct Flagged(Log);
+
+impl Flagged {
+    fn new() -> Self {
+        let root = tempfile::tempdir_in("/var/tmp").unwrap();
+        assert!(
+            root.path().metadata().unwrap().uid() == 0,
+            "these tests need root: cargo test -p journal --features root-tests"
+        );
+        Self(Log::at(root))
+    }
+
+    fn try_open(&self) -> Result<(Journal, Recovery), Error> {
+        let (dir, head) = (self.0.dir(), self.0.head());
+        recover::open(
+            &dir,
+            &head,
+            &now(),
+            self.0.sealed.then(identity),
+            AppendOnly::Required,
+            self.0.limits,
+        )
+    }
+
+    fn open(&self) -> (Journal, Recovery) {
+        self.try_open().unwrap()
+    }
+}
+
+impl Drop for Flagged {
+    fn drop(&mut self) {
+        let _ = Command::new("chattr")
+            .args(["-R", "-f", "-a", "-i"])
+            .arg(self.0.dir())
+            .status();
+    }
+}
+
+use std::os::unix::fs::MetadataExt;
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status().unwrap();
+    assert!(status.success(), "{program} {arguments:?}");
+}
+
+fn chattr(change: &str, path: &Path) {
+    run("chattr", &[change, &path.to_string_lossy()]);
+}
+
+/// Append-only, immutable.
+fn flags(path: &Path) -> (bool, bool) {
+    let stat = sys::stat(path).unwrap();
+    (stat.append, stat.immutable)
+}
+
+#[test]
+fn the_live_file_only_grows_and_closed_ones_are_sealed() {
+    let log = Flagged::new();
+    let (mut journal, recovery) = log.open();
+    assert_eq!(recovery, Recovery::default());
+    fill(&mut journal, 0..6);
+    let paths = log.0.segments();
+    assert_eq!(flags(&paths[0]), (true, true));
+    assert_eq!(flags(&paths[1]), (true, false));
+    for path in &paths {
+        assert!(std::fs::OpenOptions::new().write(true).open(path).is_err());
+        assert!(std::fs::remove_file(path).is_err());
+        assert!(std::fs::rename(path, log.0.dir().join("x")).is_err());
+    }
+    assert!(
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&paths[0])
+            .is_err()
+    );
+    drop(journal);
+    let (mut journal, recovery) = log.open();
+    assert_eq!(recovery, Recovery::default());
+    fill(&mut journal, 6..7);
+    let report = log.0.check();
+    assert_eq!((named(&report), report.unprotected), (vec![], vec![]));
+    assert_eq!(log.0.segments().len(), 2);
+    // A copy has no flags; that is no fault, but it is told.
+    assert_eq!(log.0.copy().check().unprotected.len(), 2);
+}
+
+#[test]
+fn a_torn_tail_is_left_in_a_sealed_file() {
+    let log = Flagged::new();
+    fill(&mut log.open().0, 0..2);
+    let path = log.0.segments()[0].clone();
+    std::io::Write::write_all(
+        &mut std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap(),
+        b"\xffJ\x02torn",
+    )
+    .unwrap();
+    let length = path.metadata().unwrap().len();
+    let (mut journal, recovery) = log.open();
+    assert_eq!((recovery.torn.len(), recovery.faults), (1, vec![]));
+    assert_eq!(fill(&mut journal, 0..1), [3]);
+    assert_eq!(flags(&path), (true, true));
+    assert_eq!(path.metadata().unwrap().len(), length);
+    assert_eq!(named(&log.0.check()), []);
+}
+
+#[test]
+fn a_cleared_flag_ends_all_receipts_and_is_told_at_open() {
+    let log = Flagged::new();
+    let (mut journal, _) = log.open();
+    fill(&mut journal, 0..2);
+    let path = log.0.segments()[0].clone();
+    chattr("-a", &path);
+    for _ in 0..2 {
+        assert!(journal.append(&record(2)).unwrap_err().is_tampered());
+    }
+    drop(journal);
+    let (mut journal, recovery) = log.open();
+    assert_eq!(recovery.faults[0].kind, FaultKind::FileChanged);
+    fill(&mut journal, 3..4);
+    assert_eq!(named(&log.0.check()), [(FaultKind::Noted, None)]);
+}
+
+#[test]
+fn a_sealed_last_file_is_followed_by_a_new_one() {
+    let log = Flagged::new();
+    fill(&mut log.open().0, 0..2);
+    chattr("+i", &log.0.segments()[0]);
+    let (mut journal, recovery) = log.open();
+    assert_eq!(recovery, Recovery::default());
+    assert_eq!(fill(&mut journal, 2..3), [2]);
+    assert_eq!(named(&log.0.check()), []);
+}
+
+#[test]
+fn a_file_system_without_the_flag_is_refused_and_left_clean() {
+    let mount = Mount::new("ramfs", &[]);
+    let log = Flagged(Log::at(tempfile::tempdir_in(mount.path()).unwrap()));
+    for _ in 0..2 {
+        assert!(matches!(log.try_open(), Err(Error::NotAppendOnly { .. })));
+    }
+    assert_eq!(log.0.segments(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_overlay_keeps_the_flag() {
+    let layers = tempfile::tempdir_in("/var/tmp").unwrap();
+    let part = |name: &str| {
+        let path = layers.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        part("l"),
+        part("u"),
+        part("w")
+    );
+    let mount = Mount::new("overlay", &["-o", &options]);
+    let log = Flagged(Log::at(tempfile::tempdir_in(mount.path()).unwrap()));
+    for round in 0..3 {
+        let (mut journal, recovery) = log.open();
+        assert_eq!(recovery, Recovery::default());
+        fill(&mut journal, round * 3..round * 3 + 3);
+    }
+    let report = log.0.check();
+    assert_eq!((named(&report), report.unprotected), (vec![], vec![]));
+}
+
+/// A mount of its own, gone at the end.
+struct Mount(TempDir);
+
+impl Mount {
+    fn new(kind: &str, options: &[&str]) -> Self {
+        let point = tempfile::tempdir_in("/var/tmp").unwrap();
+        let path = point.path().to_string_lossy().into_owned();
+        run(
+            "mount",
+            &[&["-t", kind], options, &["journal-test", &path]].concat(),
+        );
+        Self(point)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .args(["-l"])
+            .arg(self.path())
+            .status();
+    }
+}
+
+/// No receipt while the disk is full, whatever the segment's state; afterwards the log goes on and is whole.
+#[test]
+fn a_full_disk_is_an_error_until_there_is_room() {
+    let mount = Mount::new("tmpfs", &["-o", "size=8m"]);
+    let mut log = Flagged(Log::at(tempfile::tempdir_in(mount.path()).unwrap()));
+    log.0.limits.entries = 5;
+    let (mut journal, _) = log.open();
+    let mut acknowledged = fill(&mut journal, 0..3);
+    for round in 0..4 {
+        let ballast = mount.path().join("ballast");
+        let mut bytes = vec![b'x'; 8 << 20];
+        // What does not fit is cut off: the disk is full to the last page.
+        while std::fs::write(&ballast, &bytes).is_err() && bytes.len() > 4096 {
+            bytes.truncate(bytes.len() - 4096);
+        }
+        let large: Vec<_> = (0..6)
+            .map(|n| record(n).reason("x".repeat(200_000)))
+            .collect();
+        for _ in 0..3 {
+            let error = journal.append_batch(&large).unwrap_err();
+            assert!(error.is_full(), "{round}: {error}");
+        }
+        assert_eq!(named(&log.0.check()), [], "{round}");
+        std::fs::remove_file(&ballast).unwrap();
+        acknowledged.extend(fill(&mut journal, 0..4));
+        let report = log.0.check();
+        assert_eq!(named(&report), [], "{round}: {:?}", report.faults);
+    }
+    // No heap of dead files from the failed tries.
+    assert!(log.0.segments().len() <= 9, "{:?}", log.0.segments());
+    let read: Vec<_> = log.0.entries().iter().map(|entry| entry.index).collect();
+    assert!(acknowledged.iter().all(|index| read.contains(index)));
+    drop(journal);
+    assert_eq!(log.open().1, Recovery::default());
+}
+
+const ROOT: &str = "JOURNAL_FAULT_ROOT";
+
+/// The traced process: nothing to do in an ordinary test run.
+#[test]
+fn child() {
+    let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else {
+        return;
+    };
+    let limits = Limits {
+        entries: 3,
+        bytes: 1 << 20,
+    };
+    let opened = recover::open(
+        &root.join("journal"),
+        &root.join("head"),
+        &now(),
+        Some(identity()),
+        AppendOnly::Required,
+        limits,
+    );
+    let Ok((mut journal, _)) = opened else { return };
+    for number in 0..8 {
+        if let Ok(receipt) = journal.append(&record(number)) {
+            let line = format!("{} {number}\n", receipt.index());
+            let mut file = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(root.join("acks"))
+                .unwrap();
+            std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
+        }
+    }
+}
+
+/// Fails the n-th call of each kind with each error. What was acknowledged must be there afterwards, and the log must be
+/// whole and go on.
+#[test]
+fn every_system_call_failed_once() {
+    for (call, errors, most) in [
+        ("fdatasync", &["EIO", "ENOSPC"][..], 12),
+        ("fsync", &["EIO", "ENOSPC"], 12),
+        ("fallocate", &["EIO", "ENOSPC"], 6),
+        ("pwrite64", &["EIO", "ENOSPC"], 12),
+        ("rename", &["EIO"], 2),
+        ("statx", &["EIO"], 24),
+        ("ioctl", &["EPERM", "EOPNOTSUPP"], 12),
+        ("write", &["EIO", "ENOSPC"], 14),
+        ("openat", &["EIO", "ENOSPC", "EMFILE"], 30),
+    ] {
+        let mut failed = 0;
+        for error in errors {
+            for number in 1..=most {
+                let mut log = Flagged::new();
+                log.0.sealed = true;
+                let root = log.0.root.path();
+                let trace = root.join("trace");
+                // Only calls on our own files: the test harness itself is left alone.
+                let status = Command::new("strace")
+                    .args(["-f", "-qq", "-o", &trace.to_string_lossy()])
+                    .args(["-P", &log.0.dir().to_string_lossy()])
+                    .args(paths(&log.0))
+                    .arg("-e")
+                    .arg(format!("inject={call}:error={error}:when={number}"))
+                    .arg(std::env::current_exe().unwrap())
+                    .args(["-q", "--exact", "tests::root::child"])
+                    .env(ROOT, root)
+                    .stdout(std::process::Stdio::null())
+                    .status()
+                    .unwrap();
+                let note = format!("{call} {error} at {number}");
+                assert!(status.success(), "{note}");
+                let trace = std::fs::read_to_string(trace).unwrap();
+                failed += usize::from(trace.contains("(INJECTED)"));
+                let acks = std::fs::read_to_string(root.join("acks")).unwrap_or_default();
+                let acks: Vec<(u64, u64)> = acks
+                    .lines()
+                    .map(|line| line.split_once(' ').unwrap())
+                    .map(|(index, number)| (index.parse().unwrap(), number.parse().unwrap()))
+                    .collect();
+                let (mut journal, recovery) = log.open();
+                assert_eq!(recovery.faults, [], "{note}");
+                fill(&mut journal, 50..52);
+                let report = log.0.check();
+                assert_eq!(named(&report), [], "{note}: {:?}", report.faults);
+                let entries = log.0.entries();
+                if (call, *error) == ("fdatasync", "EIO") {
+                    assert_eq!(acks.len(), 8, "{note}: a new segment takes the entry");
+                }
+                for (index, number) in acks {
+                    let entry = entries.iter().find(|entry| entry.index == index);
+                    let expected = record(number).to_json().unwrap();
+                    // Behind it stands the key that it names.
+                    let begins =
+                        |entry: &Entry| entry.json.starts_with(&expected[..expected.len() - 1]);
+                    assert!(entry.is_some_and(begins), "{note}");
+                }
+            }
+        }
+        println!("{call}: {failed} failures");
+        assert!(failed >= errors.len(), "{call} never failed");
+    }
+}
+
+/// `-P` for every file the child may touch.
+fn paths(log: &Log) -> Vec<String> {
+    let mut files = vec![log.head(), log.head().with_extension("new")];
+    for first in 0..12 {
+        for generation in 0..4 {
+            let name = crate::header::Name { first, generation };
+            files.push(log.dir().join(name.file()));
+        }
+    }
+    files
+        .iter()
+        .flat_map(|file| ["-P".to_owned(), file.to_string_lossy().into_owned()])
+        .collect()
+}

@@ -1,0 +1,189 @@
+//! The C edge, on pam-bindings: its macro makes the six exported functions and checks handle and arguments.
+#![allow(unsafe_code, reason = "the C edge")]
+
+use crate::decide::{Call, Outcome, Outside, decide};
+use pam::constants::{PAM_ERROR_MSG, PamFlag, PamResultCode};
+use pam::conv::Conv;
+use pam::items::{Service, Tty, User as UserItem};
+use pam::module::{PamHandle, PamHooks};
+use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+use wire::Text;
+use wire::client::{self, CallError};
+use wire::gate::{PamPhase, Reply, Request};
+use wire::nss::{self, NssError, User};
+
+/// Longest message in bytes, without the NUL (`PAM_MAX_MSG_SIZE` in `security/_pam_types.h`).
+const LONGEST_LINE: usize = 511;
+/// Most lines of one text.
+const MOST_LINES: usize = 8;
+
+struct PamJit;
+
+pam::pam_hooks!(PamJit);
+
+impl PamHooks for PamJit {
+    fn sm_authenticate(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        // The one refusal that sudo neither repeats (AUTH_ERR: "Sorry, try again") nor that our stack's
+        // `default=ignore` would pass over.
+        guarded(PamResultCode::PAM_CRED_EXPIRED, || {
+            answer(pamh, PamPhase::Auth, PamResultCode::PAM_CRED_EXPIRED)
+        })
+    }
+
+    fn acct_mgmt(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        guarded(PamResultCode::PAM_PERM_DENIED, || {
+            answer(pamh, PamPhase::Account, PamResultCode::PAM_PERM_DENIED)
+        })
+    }
+
+    /// Goes the way auth went, so that `success=done` means the same in both; there are no credentials to set.
+    fn sm_setcred(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        guarded(PamResultCode::PAM_IGNORE, || {
+            if recall(pamh).authenticated {
+                PamResultCode::PAM_SUCCESS
+            } else {
+                PamResultCode::PAM_IGNORE
+            }
+        })
+    }
+}
+
+/// pam-bindings turns a panic into PAM_ABORT, which `default=ignore` would pass over: so it ends here.
+fn guarded(refusal: PamResultCode, work: impl FnOnce() -> PamResultCode) -> PamResultCode {
+    // The default hook prints to the user's terminal. The hook is this module's own: so is its copy of std.
+    std::panic::set_hook(Box::new(|_| {}));
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        // Dropping a payload may panic again.
+        std::mem::forget(payload);
+        refusal
+    })
+}
+
+fn answer(pamh: &mut PamHandle, phase: PamPhase, refusal: PamResultCode) -> PamResultCode {
+    let mut memory = recall(pamh);
+    let outcome = decide(
+        &System,
+        Call {
+            phase,
+            service: item::<Service<'_>>(pamh),
+            user: item::<UserItem<'_>>(pamh),
+            tty: item::<Tty<'_>>(pamh),
+        },
+    );
+    let code = match outcome {
+        Outcome::Success => PamResultCode::PAM_SUCCESS,
+        Outcome::Ignore => PamResultCode::PAM_IGNORE,
+        Outcome::Refuse(text) => {
+            // Said once: a stack that goes on after auth refused comes here again in account.
+            if !memory.spoke {
+                say(pamh, &text);
+                memory.spoke = true;
+            }
+            refusal
+        }
+    };
+    if phase == PamPhase::Auth {
+        memory.authenticated = code == PamResultCode::PAM_SUCCESS;
+    }
+    // Without memory, setcred answers "ignore" and a text may come twice: nothing that lets anybody in.
+    let _ = pamh.set_data(MEMORY, Box::new(memory));
+    code
+}
+
+/// Shows the text line by line. PAM_SILENT is not asked for: sudo before 1.9.16 always sets it and shows
+/// errors all the same.
+fn say(pamh: &PamHandle, text: &str) {
+    let Ok(Some(conversation)) = pamh.get_item::<Conv<'_>>() else {
+        return;
+    };
+    for line in text.lines().take(MOST_LINES) {
+        let shown = Text::from(line).to_string();
+        // A user who cannot be told is refused all the same.
+        let _ = conversation.send(PAM_ERROR_MSG, cut(&shown));
+    }
+}
+
+/// The longest head of the line that PAM takes.
+fn cut(line: &str) -> &str {
+    let fits = |(at, c): (usize, char)| Some(at + c.len_utf8()).filter(|end| *end <= LONGEST_LINE);
+    let end = line.char_indices().map_while(fits).last().unwrap_or(0);
+    &line[..end]
+}
+
+fn item<'a, I>(pamh: &'a PamHandle) -> Option<&'a [u8]>
+where
+    I: pam::items::Item<'a> + std::ops::Deref<Target = &'a CStr>,
+{
+    // An item that cannot be read is one that is not set: either way `decide` refuses if it needs it.
+    Some(pamh.get_item::<I>().ok()??.to_bytes())
+}
+
+/// What account and setcred need to know of auth in the same transaction.
+#[derive(Clone, Copy, Default)]
+struct Memory {
+    spoke: bool,
+    authenticated: bool,
+}
+
+/// PAM data are shared by all modules of a transaction; only this one uses the name.
+const MEMORY: &str = "pam_jit.memory";
+
+fn recall(pamh: &PamHandle) -> Memory {
+    // SAFETY: data of this name are only ever set in `answer`, as a `Memory`.
+    unsafe { pamh.get_data::<Memory>(MEMORY) }
+        .copied()
+        .unwrap_or_default()
+}
+
+/// The real world.
+struct System;
+
+impl Outside for System {
+    fn real_uid(&self) -> u32 {
+        nss::real_uid()
+    }
+
+    fn user_by_uid(&self, uid: u32) -> Result<Option<User>, NssError> {
+        nss::user_by_uid(uid)
+    }
+
+    fn user_by_name(&self, login: &[u8]) -> Result<Option<User>, NssError> {
+        nss::user_by_name(login)
+    }
+
+    fn eligible(&self, user: &User) -> Result<bool, NssError> {
+        user.eligible()
+    }
+
+    fn in_sudo_rs(&self) -> bool {
+        wire::sudo_rs::runs_this_process()
+    }
+
+    fn ask(&self, request: &Request, limit: Duration) -> Result<Reply, CallError> {
+        let deadline = Instant::now() + limit;
+        client::call(wire::paths::GATE_SOCK, request, wire::frame::GATE, deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_between_characters() {
+        assert_eq!(cut(""), "");
+        assert_eq!(cut("jit: no"), "jit: no");
+        assert_eq!(cut(&"x".repeat(600)).len(), LONGEST_LINE);
+        assert_eq!(cut(&"é".repeat(600)).len(), LONGEST_LINE - 1);
+    }
+
+    #[test]
+    fn a_panic_becomes_the_refusal() {
+        let code = guarded(PamResultCode::PAM_CRED_EXPIRED, || panic!("on purpose"));
+        // The other tests' panics shall be seen.
+        drop(std::panic::take_hook());
+        assert_eq!(code, PamResultCode::PAM_CRED_EXPIRED);
+    }
+}

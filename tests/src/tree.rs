@@ -1,0 +1,132 @@
+//! The trees that hosts are made of: a Debian base, and a layer on it with our packages installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cache::{self, Cached};
+use crate::overlay::Place;
+use crate::{command, nspawn, project};
+
+/// What every host brings. Hosts have no network, so the packages may depend on nothing else.
+const LIST: &str = "systemd,systemd-sysv,dbus,sudo,libpam-systemd,libnss-systemd,openssh-server,rsyslog,pamtester,procps,\
+    iproute2,e2fsprogs,polkitd,strace,python3,less,nano,adduser,libpam-modules,curl,ca-certificates,at,cron";
+
+/// The kernel of a [`crate::Guest`].
+const KERNEL: &str = "linux-image-cloud-amd64,initramfs-tools";
+
+const CUSTOMIZE: &str = include_str!("../hosts/customize.sh");
+
+/// A Debian release that hosts run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Debian 12: sudo 1.9.13, systemd 252.
+    Bookworm,
+    /// Debian 13: sudo 1.9.16, systemd 257, and sudo-rs beside.
+    Trixie,
+}
+
+impl Release {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+        }
+    }
+
+    fn packages(self) -> String {
+        match self {
+            Self::Bookworm => LIST.to_owned(),
+            Self::Trixie => format!("{LIST},sudo-rs"),
+        }
+    }
+}
+
+/// The base tree; its first making takes half a minute.
+#[track_caller]
+pub(crate) fn base(release: Release) -> Cached {
+    debian(release.name(), release, &release.packages())
+}
+
+/// A base tree that brings rpm too.
+#[track_caller]
+pub(crate) fn rpm_base() -> Cached {
+    base_with(Release::Bookworm, "rpm", "rpm")
+}
+
+/// The base tree with further packages of Debian's, named for what they are: `kind`.
+#[track_caller]
+pub(crate) fn base_with(release: Release, kind: &str, packages: &str) -> Cached {
+    let kind = format!("{}_{kind}", release.name());
+    let packages = format!("{},{packages}", release.packages());
+    debian(&kind, release, &packages)
+}
+
+/// The base tree of a virtual machine, which brings a kernel.
+#[track_caller]
+pub(crate) fn guest_base(release: Release) -> Cached {
+    let kind = format!("{}_guest", release.name());
+    debian(&kind, release, &format!("{},{KERNEL}", release.packages()))
+}
+
+#[track_caller]
+fn debian(kind: &str, release: Release, packages: &str) -> Cached {
+    project::need(&["mmdebstrap", "chattr"]);
+    cache::get(kind, &cache::key((packages, CUSTOMIZE)), |path| {
+        let include = format!("--include={packages}");
+        let hook = format!(
+            "--customize-hook={}",
+            project::root().join("tests/hosts/customize.sh").display()
+        );
+        let path = path.display().to_string();
+        let args = ["--variant=minbase", &include, &hook, release.name(), &path];
+        command::must("mmdebstrap", &args, Duration::from_secs(600));
+    })
+}
+
+/// The layer that installing `packages` lays upon `base`. Made without booting, as an image builder would.
+#[track_caller]
+pub(crate) fn installed(release: Release, base: &Cached, packages: &[PathBuf]) -> Cached {
+    let kind = format!("{}_installed", release.name());
+    cache::get(&kind, &installed_key(base, packages), |path| {
+        let place = Place::new(&[base.path()]);
+        install(&place, packages);
+        place.unmount();
+        fs::rename(place.upper(), path).expect("the layer out of its place");
+    })
+}
+
+/// A name for `base` with `packages` installed.
+pub(crate) fn installed_key(base: &Cached, packages: &[PathBuf]) -> String {
+    let contents: Vec<Vec<u8>> = packages
+        .iter()
+        .map(|p| fs::read(p).expect("a package"))
+        .collect();
+    cache::key((base.path(), contents))
+}
+
+/// Installs `packages` into a place that is not booted.
+#[track_caller]
+pub(crate) fn install(place: &Place, packages: &[PathBuf]) {
+    let mut argv = vec!["dpkg".to_owned(), "--install".to_owned()];
+    let mut binds = Vec::new();
+    for package in packages {
+        let inside = Path::new("/mnt").join(package.file_name().expect("the name of a package"));
+        binds.push(format!(
+            "--bind-ro={}:{}",
+            package.display(),
+            inside.display()
+        ));
+        argv.push(inside.display().to_string());
+    }
+    nspawn::once(place, &binds, &argv, Duration::from_secs(120)).ok();
+    // The mount points of the packages.
+    for package in packages {
+        cache::remove(
+            &place
+                .merged()
+                .join("mnt")
+                .join(package.file_name().expect("the name of a package")),
+        );
+    }
+}
