@@ -195,7 +195,7 @@ fn parse(log: &str) -> Vec<(String, Output)> {
 
 /// A disk with `packages` installed, and the kernel that boots it.
 #[track_caller]
-fn image(packages: &[PathBuf]) -> Cached {
+pub(crate) fn image(packages: &[PathBuf]) -> Cached {
     let base = tree::guest_base(Release::Bookworm);
     let key = cache::key((tree::installed_key(&base, packages), RUNNER, UNIT, PREPARE));
     cache::get("bookworm_disk", &key, |path| {

@@ -73,9 +73,7 @@ impl Host {
     /// systemd-userdbd. Otherwise as [`Host::ready`].
     #[track_caller]
     pub fn ready_with_name_caches() -> Self {
-        let packages = "nscd,sssd-common,libnss-sss,systemd-userdbd";
-        let base = tree::base_with(Release::Bookworm, "names", packages);
-        let host = Self::boot_from(Release::Bookworm, base, true);
+        let host = Self::boot_from(Release::Bookworm, tree::names_base(), true);
         host.set_up();
         host
     }

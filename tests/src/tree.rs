@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use crate::cache::{self, Cached};
 use crate::overlay::Place;
-use crate::{command, nspawn, project};
+use crate::{command, guest, nspawn, project};
 
 /// What every host brings. Hosts have no network, so the packages may depend on nothing else.
 const LIST: &str = "systemd,systemd-sysv,dbus,sudo,libpam-systemd,libnss-systemd,openssh-server,rsyslog,pamtester,procps,\
@@ -42,6 +43,21 @@ impl Release {
     }
 }
 
+/// Makes every tree that is missing and waits until the disk has them. Hosts that run beside the making would wait
+/// seconds for the disk, which tests of time limits take for a fault.
+pub fn make_all() {
+    let packages = project::packages();
+    thread::scope(|scope| {
+        scope.spawn(|| guest::image(&packages));
+        for release in [Release::Bookworm, Release::Trixie] {
+            installed(release, &base(release), &packages);
+        }
+        installed(Release::Bookworm, &names_base(), &packages);
+        rpm_base();
+    });
+    command::must("sync", &[], Duration::from_secs(300));
+}
+
 /// The base tree; its first making takes half a minute.
 #[track_caller]
 pub(crate) fn base(release: Release) -> Cached {
@@ -56,10 +72,17 @@ pub(crate) fn rpm_base() -> Cached {
 
 /// The base tree with further packages of Debian's, named for what they are: `kind`.
 #[track_caller]
-pub(crate) fn base_with(release: Release, kind: &str, packages: &str) -> Cached {
+fn base_with(release: Release, kind: &str, packages: &str) -> Cached {
     let kind = format!("{}_{kind}", release.name());
     let packages = format!("{},{packages}", release.packages());
     debian(&kind, release, &packages)
+}
+
+/// A base tree that brings every cache between a program and the answer of the name service.
+#[track_caller]
+pub(crate) fn names_base() -> Cached {
+    let packages = "nscd,sssd-common,libnss-sss,systemd-userdbd";
+    base_with(Release::Bookworm, "names", packages)
 }
 
 /// The base tree of a virtual machine, which brings a kernel.
