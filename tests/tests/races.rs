@@ -3,11 +3,12 @@
 #![cfg(feature = "e2e")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jit_tests::grants::{Grant, elevate, list, proof, records, wait_until};
-use jit_tests::{Host, Shell};
+use jit_tests::{Host, Shell, command};
 use serde_json::Value;
 
 /// For the right, the membership and what heeds a signal.
@@ -576,22 +577,47 @@ fn floods_and_stopped_calls_keep_nobody_from_being_served() {
     host.wait_for("all have ended", LATER, "! pgrep -u root -fx 'sleep 30'");
 }
 
-/// A process that forks and ends, and so does its child, for ever. It hears no signal, and holds a lock.
-const CHAIN: &str = r#"$SIG{TERM} = $SIG{HUP} = "IGNORE"; open L, ">>", $ARGV[0]; flock L, 2; while (1) { kill KILL => $$ if fork }"#;
+/// A process that forks and ends, and so does its child, for ever, as fast as the kernel can. It hears no signal, and holds
+/// a lock.
+const CHAIN: &str = r"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int count, char **words)
+{
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    if (count != 2 || flock(open(words[1], O_CREAT | O_WRONLY, 0666), LOCK_EX) < 0)
+        return 1;
+    for (;;)
+        if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) > 0)
+            syscall(SYS_exit_group, 0);
+}
+";
+
+fn build_chain(host: &Host) {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, made) = (dir.path().join("chain.c"), dir.path().join("chain"));
+    std::fs::write(&source, CHAIN).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-static", "-o"]).args([&made, &source]);
+    command::run(&mut cc, "cc chain.c", Duration::from_secs(30)).ok();
+    host.copy_in(&made, "/usr/local/bin/chain");
+    host.run(&["chmod", "0755", "/usr/local/bin/chain"]).ok();
+}
 
 #[test]
 fn a_chain_of_forks_does_not_outlive_a_grant_unseen() {
     let (host, mut alice) = prepared();
-    host.write("/usr/local/bin/chain", CHAIN);
+    build_chain(&host);
     // From a login made during the grant, and from a job that another service starts for its user.
     for (name, start) in [
-        (
-            "login",
-            "setsid -f perl /usr/local/bin/chain /tmp/chain-login",
-        ),
+        ("login", "setsid -f /usr/local/bin/chain /tmp/chain-login"),
         (
             "at",
-            "echo 'perl /usr/local/bin/chain /tmp/chain-at' | at now 2>&1",
+            "echo '/usr/local/bin/chain /tmp/chain-at' | at now 2>&1",
         ),
     ] {
         let grant = elevate(&mut alice, "--role logs --for 8s");

@@ -78,8 +78,10 @@ async fn end(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
         return;
     }
     tokio::time::sleep(HEAR).await;
-    let found = holders(uid, gids);
-    proof.ended_outside.extend(pids(&found));
+    let found = held(uid, gids, &holders(uid, gids));
+    proof
+        .ended_outside
+        .extend(found.iter().map(|p| p.facts.pid));
     found.iter().for_each(processes::Held::terminate);
     let start = tokio::time::Instant::now();
     while found.iter().any(processes::Held::alive) && start.elapsed() < GRACE {
@@ -101,17 +103,19 @@ async fn kill_all(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
         if found.is_empty() && none_for_sure(uid, gids).await {
             return;
         }
-        proof.ended_outside.extend(pids(&found));
-        for p in &found {
-            let cgroup = p.facts.cgroup.trim_start_matches('/');
+        for seen in &found {
+            let cgroup = seen.cgroup.as_deref().unwrap_or_default();
+            let cgroup = cgroup.trim_start_matches('/');
             if !cgroup.is_empty() && !cgroup.contains("..") {
                 let dir = root.join(cgroup);
                 frozen
                     .entry(dir.clone())
                     .or_insert_with(|| Frozen::freeze(dir));
             }
-            p.kill();
         }
+        let held = held(uid, gids, &found);
+        proof.ended_outside.extend(held.iter().map(|p| p.facts.pid));
+        held.iter().for_each(processes::Held::kill);
         tokio::time::sleep(STEP).await;
     }
     drop(frozen);
@@ -126,9 +130,6 @@ async fn kill_all(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
 
 /// One look over /proc can miss what forks and exits while it is made; many in a row do not.
 async fn none_for_sure(uid: u32, gids: &HashSet<u32>) -> bool {
-    if gids.is_empty() {
-        return true;
-    }
     for _ in 0..LOOKS {
         if !holders(uid, gids).is_empty() {
             return false;
@@ -138,26 +139,30 @@ async fn none_for_sure(uid: u32, gids: &HashSet<u32>) -> bool {
     true
 }
 
-/// Processes of this user with one of these gids: by real uid, or by the login uid they cannot change.
-fn holders(uid: u32, gids: &HashSet<u32>) -> Vec<processes::Held> {
+/// Processes of this user with one of these gids, also those that ended while they were looked at.
+fn holders(uid: u32, gids: &HashSet<u32>) -> Vec<processes::Glimpse> {
     if gids.is_empty() {
         return Vec::new();
     }
-    let has = |p: &&processes::Process| p.gids.iter().any(|g| gids.contains(g));
-    let his = |p: &&processes::Process| {
-        p.uid == uid || (p.uid != 0 && processes::login_uid(p.pid) == Some(uid))
-    };
-    processes::snapshot()
-        .unwrap_or_default()
-        .iter()
-        .filter(has)
-        .filter(his)
+    processes::glimpses(|pid, of, has| is_his(uid, gids, pid, of, has))
+}
+
+/// Those of them that can still be held.
+fn held(uid: u32, gids: &HashSet<u32>, seen: &[processes::Glimpse]) -> Vec<processes::Held> {
+    seen.iter()
         .filter_map(|p| processes::Held::open(p.pid).ok())
+        .filter(|p| is_his(uid, gids, p.facts.pid, p.facts.uid, &p.facts.gids))
         .collect()
 }
 
-fn pids(list: &[processes::Held]) -> Vec<u32> {
-    list.iter().map(|p| p.facts.pid).collect()
+/// By real uid, or by the login uid that processes cannot change.
+fn is_his(uid: u32, gids: &HashSet<u32>, pid: u32, of: u32, has: &[u32]) -> bool {
+    has.iter().any(|g| gids.contains(g))
+        && (of == uid || (of != 0 && processes::login_uid(pid) == Some(uid)))
+}
+
+fn pids(list: &[processes::Glimpse]) -> Vec<u32> {
+    list.iter().map(|p| p.pid).collect()
 }
 
 /// A cgroup whose processes stand still until this is dropped. One that cannot be frozen runs on.
