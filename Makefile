@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo test test-long packages install lint lint-packages setup clean-hosts
+.PHONY: demo test test-long bench bench-journal packages install lint lint-packages setup clean-hosts
 
 export CARGO_TARGET_DIR := $(CURDIR)/target
 PREFIX_STAGE := target/stage
@@ -34,6 +34,16 @@ test-long: setup
 	$(PHASE) "packages" $(MAKE) --no-print-directory packages
 	$(PHASE) "every fault" env JIT_FAULT_ROUNDS=$${JIT_FAULT_ROUNDS:-100000} cargo test --locked -p jit-tests --features e2e --test inject -- --nocapture
 	$(PHASE) "kills" env JIT_KILL_ROUNDS=$${JIT_KILL_ROUNDS:-2500} cargo test --locked -p jit-tests --features e2e --test kills -- --nocapture
+
+# What it costs, on booted hosts, beside what people would use instead; see docs/performance.md. About ten minutes, or one
+# and a half with JIT_BENCH_QUICK=1. Figures are only as good as the machine is quiet.
+bench: setup
+	$(MAKE) --no-print-directory packages
+	cargo bench --quiet --locked -p jit-tests --features e2e --bench host
+
+# The journal beside what the disk can do.
+bench-journal: setup
+	cargo bench --quiet --locked -p jit-tests --bench journal
 
 # target/packages/*.deb and *.rpm, of one staging tree.
 packages:

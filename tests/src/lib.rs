@@ -12,6 +12,7 @@
 // A failed step here is a failed test: there is no caller that could go on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod bench;
 pub mod bystanders;
 mod cache;
 pub mod carrier;

@@ -1,0 +1,174 @@
+//! When a grant is over: the right as the gate answers, the membership as the name service says, the processes as the
+//! kernel reports their end.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::unistd::{Gid, Group, User, getgrouplist};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde_json::{Value, json};
+use wire::frame::GATE;
+use wire::gate::{Door, Reply, Request, Subject};
+use wire::paths::GATE_SOCK;
+
+use super::calls::{members, micros, quiet};
+use super::{number, words};
+
+/// Between two looks at what announces its end to nobody.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Waits for the end, and says how many milliseconds after its cause each part of the right was gone: after the moment
+/// `at_ms` of the clock, or after the start of the command `act`.
+pub fn end(question: &Value) -> Result<Value, String> {
+    let login = question["login"].as_str().ok_or("no login")?;
+    let user = User::from_name(login).map_err(|e| e.to_string())?;
+    let user = user.ok_or("no such user")?;
+    let group = question["group"].as_str().ok_or("no group")?;
+    let group = Group::from_name(group).map_err(|e| e.to_string())?;
+    let group = group.ok_or("no such group")?.gid;
+    let limit = Duration::from_millis(number(&question["limit_ms"])?);
+    let agent = question["agent"].as_bool().unwrap_or(true);
+    let cgroup = question["cgroup"].as_str().ok_or("no cgroup")?;
+    let held = held(cgroup)?;
+    if !is_member(login, user.gid, group)? {
+        return Err(format!("{login} is no member to begin with"));
+    }
+    let begun = match question["at_ms"].as_u64() {
+        Some(at) => {
+            let at = UNIX_EPOCH + Duration::from_millis(at);
+            let left = at.duration_since(SystemTime::now());
+            // Watching begins before the end: what comes too early would be seen, too.
+            let left = left.map_err(|_| "the grant is over before it was watched".to_owned())?;
+            thread::sleep(left.saturating_sub(Duration::from_millis(50)));
+            let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+            Instant::now() + left
+        }
+        None => act(&question["act"], &user)?,
+    };
+    let ms = |at: Instant| {
+        let late = at.saturating_duration_since(begun);
+        let early = begun.saturating_duration_since(at);
+        (micros(late) - micros(early)) / 1000.0
+    };
+    let until = begun + limit;
+    let (right, membership, processes) = thread::scope(|scope| {
+        let right = scope.spawn(|| {
+            agent
+                .then(|| {
+                    until_true(until, "the right", || {
+                        has_no_right(login, user.uid.as_raw())
+                    })
+                })
+                .transpose()
+        });
+        let membership = scope.spawn(|| {
+            until_true(until, "the membership", || {
+                is_member(login, user.gid, group).map(|yes| !yes)
+            })
+        });
+        let processes = ended(&held, until);
+        let panicked = "a watcher panicked";
+        let right = right.join().map_err(|_| panicked)??;
+        let membership = membership.join().map_err(|_| panicked)??;
+        Ok::<_, String>((right, membership, processes?))
+    })?;
+    Ok(json!({
+        "right_ms": right.map(ms),
+        "membership_ms": ms(membership),
+        "processes_ms": ms(processes),
+        "processes": held.len(),
+    }))
+}
+
+/// Starts the command that ends the grant, as the user himself or as root; nobody waits for it here.
+fn act(act: &Value, user: &User) -> Result<Instant, String> {
+    let argv = words(&act["argv"]);
+    let mut command = quiet(&argv)?;
+    if act["as_user"].as_bool() == Some(true) {
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+    let begun = Instant::now();
+    let mut child = command.spawn().map_err(|e| format!("{argv:?}: {e}"))?;
+    thread::spawn(move || child.wait());
+    Ok(begun)
+}
+
+/// Every process of the grant, held so that its end is seen and no other is taken for it.
+fn held(cgroup: &str) -> Result<Vec<OwnedFd>, String> {
+    let mut all = Vec::new();
+    for pid in members(cgroup)? {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or("no process number")?;
+        all.push(pidfd_open(pid, PidfdFlags::empty()).map_err(|e| e.to_string())?);
+    }
+    if all.is_empty() {
+        return Err("no process runs with the grant".to_owned());
+    }
+    Ok(all)
+}
+
+/// When the last of them ended.
+fn ended(held: &[OwnedFd], until: Instant) -> Result<Instant, String> {
+    let mut left: Vec<&OwnedFd> = held.iter().collect();
+    loop {
+        let time = until.saturating_duration_since(Instant::now());
+        if time.is_zero() {
+            return Err(format!("{} processes live on", left.len()));
+        }
+        let mut fds: Vec<_> = left
+            .iter()
+            .map(|fd| PollFd::new(*fd, PollFlags::IN))
+            .collect();
+        let time = rustix::event::Timespec::try_from(time).map_err(|e| e.to_string())?;
+        poll(&mut fds, Some(&time)).map_err(|e| e.to_string())?;
+        let over: Vec<bool> = fds.iter().map(|f| !f.revents().is_empty()).collect();
+        let mut over = over.iter();
+        left.retain(|_| over.next() == Some(&false));
+        if left.is_empty() {
+            return Ok(Instant::now());
+        }
+    }
+}
+
+fn until_true(
+    until: Instant,
+    what: &str,
+    over: impl Fn() -> Result<bool, String>,
+) -> Result<Instant, String> {
+    loop {
+        if over()? {
+            return Ok(Instant::now());
+        }
+        if Instant::now() > until {
+            return Err(format!("{what} is still there"));
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn has_no_right(login: &str, uid: u32) -> Result<bool, String> {
+    let request = Request::Open {
+        subject: Subject {
+            login: login.into(),
+            uid,
+        },
+        door: Door::Sudo,
+        intent: false,
+    };
+    let deadline = Instant::now() + Duration::from_secs(3);
+    match wire::client::call::<_, Reply>(GATE_SOCK, &request, GATE, deadline) {
+        Ok(Reply::State { active, .. }) => Ok(!active),
+        Ok(other) => Err(format!("the answer is {other:?}")),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+fn is_member(login: &str, primary: Gid, group: Gid) -> Result<bool, String> {
+    let login = CString::new(login).map_err(|e| e.to_string())?;
+    let groups = getgrouplist(&login, primary).map_err(|e| e.to_string())?;
+    Ok(groups.contains(&group))
+}

@@ -1,0 +1,85 @@
+//! Many writers: one thread commits what waits, as the agent's does; beside it the same thread with a plain file.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use jit_tests::bench::{Goal, Row, Samples, Table, quick};
+use journal::Record;
+
+use crate::logs::{Log, Plain, record};
+
+const WRITERS: u64 = 64;
+/// Records in one commit, as in the agent.
+const BATCH: usize = 64;
+
+type Job = (Record, Sender<()>);
+
+pub fn measure(table: &mut Table) {
+    table.section("Append, 64 writers");
+    let rounds = if quick() { 2 } else { 8 };
+    let each = if quick() { 50 } else { 250 };
+    let log = Log::on_disk();
+    let mut journal = log.open();
+    let mut plain = Plain::beside(&log, "plain");
+    let (mut ours, mut raw) = (Samples::default(), Samples::default());
+    for round in 0..=rounds {
+        let before = log.bytes();
+        let rate = run(each, |records| {
+            let _receipts = journal.append_batch(records).expect("an append");
+            journal.prepare();
+        });
+        let entries = WRITERS * each;
+        let size = usize::try_from((log.bytes() - before) / entries).unwrap();
+        let bytes = vec![b'x'; size * BATCH];
+        let beside = run(each, |records| plain.append(&bytes[..size * records.len()]));
+        if round > 0 {
+            ours.add([rate]);
+            raw.add([beside]);
+        }
+    }
+    let row = Row::new(
+        "durable entries a second, p50 of the rounds",
+        "/s",
+        ours.p50(),
+    );
+    let row = row.beside("append + fdatasync", raw.p50()).of(ours.len());
+    table.add(row.goal(Goal::TimesAtLeast(0.9)));
+    let worst = Row::new("in the worst round", "/s", ours.at(0.0)).of(ours.len());
+    table.add(worst.goal(Goal::AtLeast(46_000.0)));
+}
+
+/// Durable records a second when each writer has one under way.
+#[allow(clippy::cast_precision_loss)]
+fn run(each: u64, commit: impl FnMut(&[Record]) + Send) -> f64 {
+    let (to, jobs) = channel::<Job>();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(move || serve(&jobs, commit));
+        for writer in 0..WRITERS {
+            let to = to.clone();
+            scope.spawn(move || {
+                let (done, answer) = channel();
+                for n in 0..each {
+                    let job = (record(writer * each + n), done.clone());
+                    to.send(job).expect("the committing thread");
+                    answer.recv().expect("the committing thread");
+                }
+            });
+        }
+        drop(to);
+    });
+    (WRITERS * each) as f64 / begun.elapsed().as_secs_f64()
+}
+
+fn serve(jobs: &Receiver<Job>, mut commit: impl FnMut(&[Record])) {
+    while let Ok(first) = jobs.recv() {
+        let more = jobs.try_iter().take(BATCH - 1);
+        let (records, waiting): (Vec<_>, Vec<_>) = std::iter::once(first).chain(more).unzip();
+        commit(&records);
+        for one in waiting {
+            // A writer that has gone waits for nothing.
+            let _ = one.send(());
+        }
+    }
+}
