@@ -4,7 +4,7 @@
 //! measured call lies between two readings of the clock. Rounds of ours and of what stands beside it take turns.
 //! Two hosts run: one as Debian ships it, one with the packages and `jitctl setup local`.
 //!
-//! `JIT_BENCH_QUICK=1` is a look at a tenth of the rounds, `JIT_BENCH_PART` names one part of: sudo, ending, footprint. What each row means is in docs/performance.md.
+//! `JIT_BENCH_QUICK=1` is a look at a tenth of the rounds, `JIT_BENCH_PART` names one part of: sudo, ending, footprint, decision. What each row means is in docs/performance.md.
 // A step that fails ends the bench; there is no caller that could go on.
 #![allow(
     clippy::unwrap_used,
@@ -13,10 +13,12 @@
     clippy::print_stdout
 )]
 
+mod decision;
 mod ending;
 mod footprint;
 mod inside;
 mod places;
+mod stored;
 mod sudo;
 
 use jit_tests::bench::Table;
@@ -35,10 +37,12 @@ fn main() {
 type Part = fn(&Places, &mut Table);
 
 fn outside() {
-    let parts: [(&str, Part); 3] = [
+    let parts: [(&str, Part); 4] = [
         ("sudo", sudo::measure),
         ("ending", ending::measure),
         ("footprint", footprint::measure),
+        // Last: it leaves more grants than anyone has.
+        ("decision", decision::measure),
     ];
     let wanted = std::env::var("JIT_BENCH_PART").ok();
     let mut table = Table::default();
@@ -48,5 +52,5 @@ fn outside() {
             measure(&places, &mut table);
         }
     }
-    table.finish("host");
+    table.finish(&wanted.map_or("host".to_owned(), |part| format!("host-{part}")));
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use jit_tests::bench::Samples;
 use jit_tests::{Dialogue, Host};
 use serde_json::{Value, json};
 
@@ -87,6 +88,11 @@ pub struct Calls {
 pub fn numbers(list: &Value) -> impl Iterator<Item = f64> {
     let list = list.as_array().expect("a list of numbers");
     list.iter().map(|n| n.as_f64().expect("a number"))
+}
+
+/// Microseconds in the answer, as samples.
+pub fn samples(answer: &Value) -> Samples {
+    numbers(&answer["us"]).collect()
 }
 
 /// Processor time that a unit of the host has used, in microseconds.

@@ -155,7 +155,7 @@ fn home_made(host: &Host) {
 
 fn paced(plain: &Host, ready: &Host, table: &mut Table) {
     table.section("`sudo -n true`, one call every 100 ms");
-    let rounds = if quick() { 2 } else { 30 };
+    let rounds = if quick() { 2 } else { 15 };
     let mut base = Series::new(plain, "carol", &TRUE, 0);
     let mut ours = Series::new(ready, "alice", &TRUE, 0);
     let mut run = Series::new(plain, "root", &RUN, 0);
