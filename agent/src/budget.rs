@@ -58,6 +58,13 @@ impl Ledger {
         }
     }
 
+    /// Take in what another ledger knows more.
+    pub fn join(&mut self, other: Self) {
+        for (jti, held) in other.spans {
+            self.spans.entry(jti).or_insert(held);
+        }
+    }
+
     /// Those of one user.
     pub fn of(&self, uid: u32) -> impl Iterator<Item = Span> {
         let his = self.spans.values().filter(move |(whose, _)| *whose == uid);

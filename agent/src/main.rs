@@ -1,6 +1,7 @@
-//! `jit-agent`: started by its sockets; with `--reconcile` it only puts stored grants in order, at boot.
+//! `jit-agent`: started by its sockets; with `--reconcile` it only puts stored grants in order, at boot; with
+//! `--check-config` it only says what is wrong with what is set.
 
-use jit_agent::{supervise, sys};
+use jit_agent::{config, supervise, sys};
 use std::process::ExitCode;
 use supervise::Sockets;
 
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
     let result = match words[..] {
         [] => serve(),
         ["--reconcile"] => block_on(supervise::reconcile()),
-        _ => return say("usage: jit-agent [--reconcile]", 2),
+        ["--check-config"] => config::load().map(|_| ()).map_err(|e| e.to_string()),
+        _ => return say("usage: jit-agent [--reconcile | --check-config]", 2),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use crate::agent::{Agent, Core, Stored};
 use crate::callers::Throttle;
 use crate::clock::{self, Steps};
-use crate::config::load_ceiling;
+use crate::config;
 use crate::effects::files;
 use crate::effects::watch::Arrivals;
 use crate::ending;
@@ -19,11 +19,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 /// How often eligibility, proofs and old requests are looked at.
 const TICK: Duration = Duration::from_millis(500);
-const CEILING: &str = "/etc/jit/ceiling.toml";
 
 /// The agent cannot start. Its sockets stay with systemd, callers are refused after their budget.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ pub async fn reconcile() -> Result<(), StartError> {
 /// # Errors
 /// When the agent cannot start.
 pub async fn run(sockets: Sockets) -> Result<(), StartError> {
+    // Before anybody is told that it runs: without a handler, a reload would end it.
+    let orders = Orders::new().map_err(|e| fail("signals", &e))?;
     let agent = load().await?;
     agent.log.later(
         agent
@@ -73,7 +75,7 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     tokio::task::spawn_local(watch_eligibility(agent.clone()));
     tokio::task::spawn_local(pet_watchdog());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    watch(&agent).await;
+    watch(&agent, orders).await;
     agent.log.later(agent.note(kind::STOP));
     agent.log.settle().await;
     Ok(())
@@ -98,10 +100,30 @@ async fn watch_eligibility(agent: Rc<Agent>) {
     }
 }
 
-/// The tick, the proofs, and the signal to stop. Stopping ends no grant: PID 1 holds the deadlines.
-async fn watch(agent: &Rc<Agent>) {
-    let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let Ok(mut stop) = signal else { return };
+/// What systemd wants of us.
+struct Orders {
+    stop: Signal,
+    reload: Signal,
+}
+
+impl Orders {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            stop: signal(SignalKind::terminate())?,
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// systemd waits with what comes after the reload.
+async fn reload(agent: &Agent) {
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Reloading]);
+    agent.reload().await;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+/// The tick, the proofs, and the signals. Stopping ends no grant: PID 1 holds the deadlines.
+async fn watch(agent: &Rc<Agent>, mut orders: Orders) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ended = match Arrivals::of(Path::new(paths::ENDED_DIR)) {
@@ -134,7 +156,11 @@ async fn watch(agent: &Rc<Agent>) {
             }
         };
         tokio::select! {
-            _ = stop.recv() => return,
+            _ = orders.stop.recv() => return,
+            _ = orders.reload.recv() => {
+                reload(agent).await;
+                continue;
+            }
             _ = tick.tick() => {}
             true = step => {
                 agent.look_at_clock();
@@ -163,7 +189,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
     ] {
         files::private_dir(Path::new(dir)).map_err(|e| fail(dir, &e))?;
     }
-    let ceiling = load_ceiling(Path::new(CEILING)).map_err(|e| e.to_string());
+    let config = config::load().map_err(|e| e.to_string());
     // The journal's first head is signed with it.
     let signer = identity::host_key().map_err(|e| fail("host key", &e))?;
     let log = Log::start(events::record(kind::START, now, &boot_id).time)
@@ -199,7 +225,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         host_name,
         signer,
         log,
-        ceiling,
+        config: RefCell::new(config),
         throttle: Throttle::default(),
         alerted: Cell::new(None),
         looked: Cell::new(Some(now)),
@@ -208,13 +234,21 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         explaining: tokio::sync::Mutex::new(()),
         changed: Notify::new(),
     });
-    let limits = agent.ceiling.as_ref().err().cloned();
+    let limits = agent.config.borrow().as_ref().err().cloned();
     for why in trouble.into_iter().chain(lost).chain(limits) {
         agent.alert(&why);
     }
     load_grants(&agent);
     load_pending(&agent);
-    agent.recall_held().await;
+    let ceiling = agent
+        .config
+        .borrow()
+        .as_ref()
+        .ok()
+        .map(|c| c.ceiling.clone());
+    if let Some(ceiling) = ceiling {
+        agent.recall_held(&ceiling).await;
+    }
     agent.recall().await;
     Ok(agent)
 }

@@ -13,6 +13,8 @@ pub enum Error {
     File { path: PathBuf, why: io::Error },
     /// A configuration file is wrong; `why` names the line.
     Config { path: PathBuf, why: String },
+    /// What is set is wrong.
+    Settings(settings::Fault),
     /// `init` was run a second time.
     AlreadyInitialised(PathBuf),
     /// `serve` without `init`.
@@ -67,6 +69,7 @@ impl fmt::Display for Error {
             Self::Config { path, why } | Self::Policy { path, why } => {
                 write!(f, "{}: {why}", path.display())
             }
+            Self::Settings(fault) => write!(f, "{fault}"),
             Self::AlreadyInitialised(dir) => {
                 write!(
                     f,

@@ -9,6 +9,7 @@ use jit_issuer::{Error, ask, backup, out, trust};
 use listenfd::ListenFd;
 use nix::unistd::{User, geteuid};
 use sd_notify::NotifyState;
+use settings::Places;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,9 +19,9 @@ use tokio::sync::mpsc;
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// Configuration file; the defaults apply when it is missing
-    #[arg(long, default_value = config::PATH, global = true)]
-    config: PathBuf,
+    /// Configuration file, with FILE.d/*.toml over it [default: /etc/jit/issuer.toml]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -64,7 +65,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Error> {
-    let config = Config::read(&args.config)?;
+    let places = args.config.clone().map_or_else(Places::host, Places::File);
+    let config = config::read(&places)?;
     match &args.command {
         Command::Init {
             if_missing,

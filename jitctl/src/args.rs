@@ -1,7 +1,7 @@
 //! The command line. Only commands that exist are listed.
 
 use crate::{at, exit};
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -95,6 +95,9 @@ a fault; warnings and notes do not count. As root it sees more.")]
     /// Look at a policy before it counts
     #[command(subcommand)]
     Policy(Policy),
+    /// Find faults in what is set, and show what is set and where
+    #[command(subcommand)]
+    Config(Config),
     /// Wire this host (root)
     #[command(subcommand)]
     Setup(Setup),
@@ -417,6 +420,67 @@ Example:
         #[arg(value_name = "PATH", default_value = "/etc/jit/policy")]
         at: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Find faults: each with its file, line and a hint
+    #[command(after_help = "\
+Examples:
+  jitctl config check                              all that is set on this host, and its policy
+  jitctl config check --file new --as ceiling      one file, before it is put in place
+
+The name of a file says what it is, else say it with --as. Exit code 7 when there is a fault.")]
+    Check {
+        /// Only this file, by itself
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// What the file is, whatever its name
+        #[arg(long = "as", value_name = "KIND", requires = "file")]
+        kind: Option<ConfigKind>,
+    },
+    /// Show every key as the files of this host say it, defaults included
+    #[command(after_help = "\
+A running program goes by what it read last: see `jitctl log search --type config`.")]
+    Show {
+        /// Only this kind of file
+        #[arg(value_name = "KIND")]
+        kind: Option<ConfigKind>,
+        /// Say where each stands
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// Files that an administrator writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConfigKind {
+    Agent,
+    Ceiling,
+    Link,
+    Issuer,
+    Roles,
+}
+
+impl ConfigKind {
+    pub const ALL: [ConfigKind; 5] = [
+        ConfigKind::Agent,
+        ConfigKind::Ceiling,
+        ConfigKind::Link,
+        ConfigKind::Issuer,
+        ConfigKind::Roles,
+    ];
+
+    /// Of its file, without `.toml`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ConfigKind::Agent => "agent",
+            ConfigKind::Ceiling => "ceiling",
+            ConfigKind::Link => "link",
+            ConfigKind::Issuer => "issuer",
+            ConfigKind::Roles => "roles",
+        }
+    }
 }
 
 /// A request that nobody makes.

@@ -15,6 +15,7 @@ mod args;
 mod ask;
 mod at;
 mod block;
+mod config;
 mod context;
 mod diff;
 mod doctor;
@@ -88,6 +89,7 @@ fn dispatch(ctx: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Doctor => doctor::command(ctx),
         Command::Log(args) => log::command(ctx, args),
         Command::Policy(args) => policies::command(ctx, args),
+        Command::Config(args) => config::command(ctx, args),
         Command::Setup(args) => setup::command(ctx, args),
         Command::Enrol(args) => setup::join::command(ctx, args),
         Command::Import(args) => import::command(ctx, args),

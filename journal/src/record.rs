@@ -40,6 +40,8 @@ pub mod kind {
     pub const POLICY: &str = "policy";
     /// A trust statement was accepted.
     pub const TRUST: &str = "trust";
+    /// What the administrator set was read again and taken; `detail.changed` names the keys.
+    pub const CONFIG: &str = "config";
     /// The host was enrolled.
     pub const ENROL: &str = "enrol";
     /// The wall clock was set, or the host slept (`detail.set_by_ms`, `detail.slept_ms`).

@@ -1,11 +1,11 @@
 //! The program `jit-link`; see the library.
 
 use api::{Client, Transport};
-use jit_link::config::{self, Config};
+use jit_link::config::Config;
 use jit_link::{Options, out, run};
 use sd_notify::NotifyState;
+use settings::Places;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,12 +21,12 @@ fn main() -> ExitCode {
 
 fn start() -> Result<(), String> {
     let mut args = std::env::args_os().skip(1);
-    let path = match (args.next(), args.next(), args.next()) {
-        (None, ..) => PathBuf::from(config::PATH),
-        (Some(flag), Some(path), None) if flag == "--config" => PathBuf::from(path),
+    let places = match (args.next(), args.next(), args.next()) {
+        (None, ..) => Places::host(),
+        (Some(flag), Some(path), None) if flag == "--config" => Places::File(path.into()),
         _ => return Err("usage: jit-link [--config FILE]".to_owned()),
     };
-    let config = Config::read(&path).map_err(|e| e.to_string())?;
+    let config = Config::read(&places).map_err(|e| e.to_string())?;
     let issuer = Transport::new(config.issuer, &config.roots).map_err(|e| e.to_string())?;
     let options = Options::new(config.agent, Client::new(issuer));
     tokio::runtime::Builder::new_current_thread()

@@ -709,7 +709,7 @@ fn the_program_is_ready_at_once_and_pets_the_watchdog() {
         .expect("text");
     assert_eq!(child.wait().expect("wait").code(), Some(1));
     assert!(
-        said.contains("link.toml: line 1: unknown field `isuer`"),
+        said.contains("link.toml: line 1: unknown key `isuer`; did you mean `issuer`?"),
         "{said}"
     );
 }

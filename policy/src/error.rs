@@ -71,8 +71,7 @@ pub(crate) struct Source<'a>(pub &'a str);
 
 impl Source<'_> {
     pub(crate) fn line(self, at: usize) -> usize {
-        let before = self.0.as_bytes().get(..at.min(self.0.len()));
-        1 + before.map_or(0, |b| b.iter().filter(|c| **c == b'\n').count())
+        settings::line_of(self.0, at)
     }
 
     pub(crate) fn fault(
@@ -88,71 +87,19 @@ impl Source<'_> {
         }
     }
 
+    /// What a message of the TOML reader or of serde says, and what to write instead.
+    pub(crate) fn explain(message: &str) -> (String, String) {
+        let told = settings::told(message);
+        let hint = told
+            .hint
+            .unwrap_or_else(|| "see docs/spec/policy.md".to_owned());
+        (told.what, hint)
+    }
+
     /// A fault the TOML reader or serde found.
     pub(crate) fn toml(self, e: &toml::de::Error) -> Error {
         let line = e.span().map_or(0, |s| self.line(s.start));
-        let message = e.message().lines().next().unwrap_or("not TOML");
-        let (what, hint) = Self::explain(message);
+        let (what, hint) = Self::explain(e.message());
         Error { line, what, hint }
     }
-}
-
-impl Source<'_> {
-    /// Serde's sentences name the key and the known ones; the hint is the nearest known one.
-    pub(crate) fn explain(message: &str) -> (String, String) {
-        let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        if let (true, Some((got, known))) = (message.starts_with("unknown "), words.split_first()) {
-            let what = if message.starts_with("unknown field") {
-                format!("unknown key `{got}`")
-            } else {
-                format!("unknown value `{got}`")
-            };
-            let hint = match nearest(got, known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known here: {}", known.join(", ")),
-            };
-            return (what, hint);
-        }
-        if let (true, Some(key)) = (message.starts_with("missing field"), words.first()) {
-            return (
-                format!("`{key}` is missing"),
-                format!("add a line `{key} = …`"),
-            );
-        }
-        // Our own sentences carry their hint after a semicolon.
-        match message.split_once("; ") {
-            Some((what, hint)) => (what.to_owned(), hint.to_owned()),
-            None => (message.to_owned(), "see docs/spec/policy.md".to_owned()),
-        }
-    }
-}
-
-fn nearest<'a>(got: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|k| (distance(got, k), *k))
-        .filter(|(d, _)| *d <= 2)
-        .min()
-        .map(|(_, k)| k)
-}
-
-/// Levenshtein distance, one row at a time.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (cb, &above) in b.iter().zip(row.iter().skip(1)) {
-            let cell = (diagonal + usize::from(ca != *cb))
-                .min(above + 1)
-                .min(left + 1);
-            next.push(cell);
-            diagonal = above;
-            left = cell;
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
 }

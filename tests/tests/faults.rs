@@ -423,6 +423,70 @@ fn a_fault_in_the_ceiling_stops_what_is_new_and_ends_what_is_old() {
 }
 
 #[test]
+fn a_reload_takes_what_is_right_and_keeps_what_was_before_what_is_wrong() {
+    let host = Host::ready();
+    let mut alice = host.shell("alice");
+    let others = Bystanders::start(&host, Duration::from_millis(100));
+    let pid = "systemctl show --property=MainPID --value jit-agent";
+    let agent = host.sh(pid).ok().stdout;
+    elevate(&mut alice, "--for 10m");
+
+    // Nothing is signalled, and the reason is where the reload says it is.
+    host.sh("mkdir /etc/jit/ceiling.toml.d; echo 'max_durations_s = 60' >/etc/jit/ceiling.toml.d/50-site.toml")
+        .ok();
+    let fault = "/etc/jit/ceiling.toml.d/50-site.toml: line 1: unknown key `max_durations_s`; did you mean `max_duration_s`?";
+    host.run(&["systemctl", "reload", "jit-agent"]).refused();
+    let said = |what: &str| {
+        let script = format!("journalctl --boot --unit=jit-agent | grep -F '{what}'");
+        host.wait_for("the reason", 5 * SECOND, &script);
+    };
+    said(fault);
+    host.run(&["jitctl", "config", "check"])
+        .exits(7)
+        .says(fault);
+    // Nor is it taken by an agent that is told all the same.
+    host.run(&[
+        "systemctl",
+        "kill",
+        "--signal=HUP",
+        "--kill-who=main",
+        "jit-agent",
+    ])
+    .ok();
+    let alert = "jitctl log search --type alert --json | grep -F 'stays as it was: /etc/jit/ceiling.toml.d/50-site.toml: line 1'";
+    host.wait_for("the alert", 5 * SECOND, alert);
+    alice.run("sudo -n id -u").ok().says("0");
+    elevate(&mut alice, "--for 2m");
+
+    host.sh("sed -i s/durations/duration/ /etc/jit/ceiling.toml.d/50-site.toml")
+        .ok();
+    host.run(&["jitctl", "config", "check"]).ok();
+    host.run(&["systemctl", "reload", "jit-agent"]).ok();
+    host.wait_for(
+        "the record of the reload",
+        5 * SECOND,
+        "jitctl log search --type config --json | grep -F '\"changed\":[\"ceiling.max_duration_s\"]'",
+    );
+    alice
+        .run("jitctl elevate --for 2m --reason test")
+        .exits(3)
+        .says("at most 1m");
+    // What is live stays as it was granted.
+    alice.run("sudo -n id -u").ok().says("0");
+    host.run_as("bob", "jitctl config show --origin")
+        .ok()
+        .says("# /etc/jit/ceiling.toml.d/50-site.toml:1");
+
+    // One that others could have written is none of the administrator's.
+    host.run(&["chmod", "g+w", "/etc/jit/ceiling.toml.d/50-site.toml"])
+        .ok();
+    host.run(&["systemctl", "reload", "jit-agent"]).refused();
+    said("chmod go-w");
+    assert_eq!(host.sh(pid).ok().stdout, agent);
+    others.noticed_nothing();
+}
+
+#[test]
 fn a_fault_in_the_roles_leaves_the_policy_as_it_was() {
     let host = Host::ready();
     let mut alice = host.shell("alice");

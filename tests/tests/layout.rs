@@ -15,14 +15,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("statement", &[]),
     ("journal", &[]),
     ("wire", &[]),
-    ("policy", &["statement"]),
+    ("settings", &["statement"]),
+    ("policy", &["statement", "settings"]),
     ("api", &["statement"]),
     ("pam_jit", &["wire"]),
     ("sudo_jit", &["wire"]),
-    ("jit-agent", &["statement", "journal", "wire"]),
-    ("jit-link", &["wire", "api"]),
-    ("jitctl", &["wire", "api", "statement", "journal", "policy"]),
-    ("jit-issuer", &["statement", "journal", "policy", "api"]),
+    ("jit-agent", &["statement", "journal", "wire", "settings"]),
+    ("jit-link", &["wire", "api", "settings"]),
+    (
+        "jitctl",
+        &["wire", "api", "statement", "journal", "policy", "settings"],
+    ),
+    (
+        "jit-issuer",
+        &["statement", "journal", "policy", "api", "settings"],
+    ),
     ("jit-tests", &["wire", "statement", "journal"]),
 ];
 
@@ -188,7 +195,7 @@ fn the_root_core_has_no_network_code() {
 #[test]
 fn pure_crates_have_no_runtime_and_no_network() {
     let tree = Tree::read();
-    for name in ["statement", "journal", "wire"] {
+    for name in ["statement", "journal", "wire", "settings"] {
         forbid(&tree, name, &[RUNTIMES, NETWORK]);
     }
 }

@@ -66,6 +66,7 @@ fn reconcile_has_the_sandbox_of_the_agent() {
         ![
             "Type=",
             "ExecStart=",
+            "ExecReload=",
             "NotifyAccess=",
             "Watchdog",
             "Restart",

@@ -1,9 +1,9 @@
 //! May this verified statement be taken? Pure: the statement against what is stored.
 
 use crate::clock::Now;
-use crate::config::Ceiling;
 use crate::store::pending::Pending;
 use crate::store::state::State;
+use settings::ceiling::Ceiling;
 use statement::claims::{self, Target};
 use statement::detail::Record as Recording;
 use statement::trust::TrustClaims;

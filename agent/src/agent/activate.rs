@@ -2,15 +2,16 @@
 
 use super::{Agent, Outcome, Stored, accept, people};
 use crate::clock::{self, Now};
-use crate::config::{Ceiling, ROOT_EQUAL};
 use crate::deadline::Deadline;
 use crate::effects::groups;
 use crate::effects::units::TimerAt;
 use crate::store::grants::{self, Cause, GrantFile, Phase};
 use journal::{Receipt, kind};
+use settings::ceiling::{Ceiling, ROOT_EQUAL};
 use statement::detail::{Detail, OnEnd};
 use statement::verify::VerifiedGrant;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long PID 1's timer has, past the deadline, before the agent asks for the end itself.
@@ -168,7 +169,7 @@ impl Agent {
     async fn arm(self: &Rc<Self>, file: &GrantFile, recorded: &Receipt) -> Result<(), String> {
         self.start_units(file, recorded).await?;
         self.still_arming(&file.jti)?;
-        join_groups(file, self.ceiling.clone()?).await?;
+        join_groups(file, self.ceiling()?).await?;
         let active = {
             let mut core = self.core.borrow_mut();
             let stored = core.grants.get_mut(&file.jti).ok_or("it is gone")?;
@@ -283,9 +284,9 @@ impl Agent {
                     return false;
                 };
                 let over = clock::now().is_ok_and(|n| stored.deadline().passed(&core.state, n));
-                let allowed = self.ceiling.as_ref().map_err(Clone::clone);
+                let allowed = self.ceiling();
                 let time_s = clock::now().map_or(u64::MAX, |n| core.state.mark.time(n));
-                let allowed = allowed.and_then(|c| accept::within(&stored.grant, c, time_s));
+                let allowed = allowed.and_then(|c| accept::within(&stored.grant, &c, time_s));
                 let (login, uid) = (stored.file.login.clone(), stored.file.uid);
                 drop(core);
                 if over {
@@ -357,7 +358,7 @@ fn scope(details: &[Detail]) -> serde_json::Value {
 }
 
 /// Give every membership of the grant, and see each in the name service.
-pub(super) async fn join_groups(file: &GrantFile, ceiling: Ceiling) -> Result<(), String> {
+pub(super) async fn join_groups(file: &GrantFile, ceiling: Arc<Ceiling>) -> Result<(), String> {
     let (login, wanted) = (file.login.clone(), file.groups.clone());
     tokio::task::spawn_blocking(move || {
         refuse_twins(&wanted, &ceiling)?;

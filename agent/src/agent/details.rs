@@ -5,11 +5,12 @@ use super::Agent;
 use super::elevate::error;
 use super::outcome::unreachable;
 use crate::clock;
-use crate::config::Ceiling;
+use settings::ceiling::Ceiling;
 use statement::claims::Request;
 use statement::detail::{AllOr, Command, Detail, Record as Recording};
 use statement::limits::MAX_AHEAD;
 use statement::scope;
+use std::sync::Arc;
 use wire::cli::{Code, Elevate, Error};
 
 /// A request the issuer has not decided by then is dead.
@@ -18,8 +19,8 @@ pub(super) const APPROVE_WITHIN_S: u64 = 3600;
 impl Agent {
     /// # Errors
     /// When no limit is known: then nothing is asked for.
-    pub(super) fn usable_ceiling(&self) -> Result<&Ceiling, Error> {
-        self.ceiling.as_ref().map_err(|why| {
+    pub(super) fn usable_ceiling(&self) -> Result<Arc<Ceiling>, Error> {
+        self.ceiling().map_err(|why| {
             error(
                 Code::Internal,
                 format!("this host's limits cannot be read: {why}"),

@@ -5,9 +5,9 @@ use super::say::Wanted;
 use super::{Agent, no, status};
 use crate::callers::Peer;
 use crate::clock;
-use crate::config::StandingRules;
 use crate::decide::{self, Decision, Question, Who, decide};
 use journal::{Rule, kind};
+use settings::ceiling::StandingRules;
 use statement::detail::{AllOr, Door};
 use std::rc::Rc;
 use wire::gate::{self, ListKind, PamPhase, PamVerdict, Reply, Request, Subject};
@@ -130,7 +130,7 @@ impl Agent {
     fn why_shut(&self, person: &Person, door: Door) -> Option<(Rule, String)> {
         let now = clock::now().ok()?;
         let core = self.core.borrow();
-        let max_stale = self.ceiling.as_ref().ok()?.max_stale_s;
+        let max_stale = self.ceiling().ok()?.max_stale_s;
         match decide(
             core.views(),
             &core.state,
@@ -150,13 +150,13 @@ impl Agent {
         let Ok(now) = clock::now() else {
             return deny("jit: the clock cannot be read.");
         };
-        let ceiling = match &self.ceiling {
+        let ceiling = match self.ceiling() {
             Ok(c) => c,
             Err(why) => {
                 return Reply::State {
                     active: false,
                     until: None,
-                    text: Some(broken_ceiling(why)),
+                    text: Some(broken_ceiling(&why)),
                     standing_rules: false,
                 };
             }
@@ -205,12 +205,12 @@ impl Agent {
         let Ok(now) = clock::now() else {
             return deny("jit: the clock cannot be read.");
         };
-        let ceiling = match &self.ceiling {
+        let ceiling = match self.ceiling() {
             Ok(c) => c,
             Err(why) => {
                 return Reply::Pam {
                     verdict: PamVerdict::Refuse,
-                    text: Some(broken_ceiling(why)),
+                    text: Some(broken_ceiling(&why)),
                 };
             }
         };
@@ -278,7 +278,7 @@ impl Agent {
         if what == ListKind::Validate || about.is_some() {
             return Reply::Lines { lines: Vec::new() };
         }
-        let Ok(ceiling) = &self.ceiling else {
+        let Ok(ceiling) = self.ceiling() else {
             return Reply::Lines { lines: Vec::new() };
         };
         let core = self.core.borrow();

@@ -288,7 +288,7 @@ impl Agent {
         request: &str,
         now: Now,
     ) -> Result<(String, u32), String> {
-        let most_s = self.ceiling.as_ref().map_err(Clone::clone)?.max_duration_s;
+        let most_s = self.ceiling()?.max_duration_s;
         let mut core = self.core.borrow_mut();
         let core = &mut *core;
         let parent = grant.claims().extends.clone().unwrap_or_default();

@@ -6,6 +6,7 @@ use crate::budget::{DAY_S, Ledger, Span, longest};
 use crate::clock;
 use crate::paths;
 use crate::store::grants::{GrantFile, Phase};
+use settings::ceiling::Ceiling;
 use std::path::Path;
 use wire::cli::{Code, Error};
 
@@ -74,9 +75,8 @@ impl Agent {
     }
 
     /// Let the journal tell what was held within the last day.
-    pub async fn recall_held(&self) {
-        let limited = |c: &crate::config::Ceiling| c.max_per_day_s.is_some();
-        if !self.ceiling.as_ref().is_ok_and(limited) {
+    pub async fn recall_held(&self, ceiling: &Ceiling) {
+        if ceiling.max_per_day_s.is_none() {
             return;
         }
         let Ok(now) = clock::now() else { return };
@@ -90,7 +90,7 @@ impl Agent {
             held
         });
         if let Ok(held) = told.await {
-            self.core.borrow_mut().held = held;
+            self.core.borrow_mut().held.join(held);
         }
     }
 }

@@ -8,10 +8,10 @@ use super::say::Wanted;
 use super::{Agent, Core};
 use crate::callers::Peer;
 use crate::clock::Now;
-use crate::config::StandingRules;
 use crate::decide::{self, Decision, Question, View, Who, decide};
 use crate::effects::processes;
 use journal::{Rule, kind};
+use settings::ceiling::StandingRules;
 use statement::detail::{AllOr, Detail, Door, Record};
 use std::path::Path;
 use std::rc::Rc;
@@ -104,8 +104,8 @@ impl Agent {
 
     /// The grant that sudo-rs can hold and that ends last.
     fn decided_last(&self, core: &Core, person: &Person, now: Now) -> Result<String, No> {
-        let ceiling = self.ceiling.as_ref();
-        let ceiling = ceiling.map_err(|why| No::new(Rule::Limits, broken_ceiling(why)))?;
+        let ceiling = self.ceiling();
+        let ceiling = ceiling.map_err(|why| No::new(Rule::Limits, broken_ceiling(&why)))?;
         let who = person.who();
         let ask = |views: &mut dyn Iterator<Item = View<'_>>| match decide(
             views,
@@ -143,8 +143,7 @@ impl Agent {
     /// gone by the rule of its role: then no.
     fn own_rules(&self, core: &Core, person: &Person, no: No) -> Result<PamVerdict, No> {
         let allowed = self
-            .ceiling
-            .as_ref()
+            .ceiling()
             .is_ok_and(|c| c.standing_rules == StandingRules::Allow);
         if allowed && core.grants.values().all(|s| s.file.uid != person.uid) {
             Ok(PamVerdict::Ignore)

@@ -17,6 +17,7 @@ mod no;
 mod outcome;
 mod people;
 mod reconcile;
+mod reload;
 #[cfg(test)]
 mod runs;
 mod say;
@@ -32,7 +33,7 @@ mod word;
 use crate::budget::Ledger;
 use crate::callers::Throttle;
 use crate::clock::{self, Now};
-use crate::config::Ceiling;
+use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::decide::View;
 use crate::effects::units::Units;
@@ -42,10 +43,12 @@ use crate::store::identity::Enrolled;
 use crate::store::pending::Pending;
 use crate::store::state::State;
 use journal::Record;
+use settings::ceiling::Ceiling;
 use statement::sign::Signer;
 use statement::verify::VerifiedGrant;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot};
 use wire::link::{Answer, Down};
 
@@ -59,8 +62,8 @@ pub struct Agent {
     pub host_name: String,
     pub signer: Signer,
     pub log: Log,
-    /// Or why it cannot be read: then nothing is given.
-    pub ceiling: Result<Ceiling, String>,
+    /// Or why it cannot be read: then nothing is given. Replaced by a reload, see [`Agent::ceiling`].
+    pub config: RefCell<Result<Config, String>>,
     pub throttle: Throttle,
     pub alerted: Cell<Option<tokio::time::Instant>>,
     /// The clocks when they were last looked at.
@@ -250,6 +253,17 @@ impl Core {
 }
 
 impl Agent {
+    /// This host's limits as they are now; they hold for one decision, a reload may change them for the next.
+    ///
+    /// # Errors
+    /// Why they cannot be read: then nothing is given.
+    fn ceiling(&self) -> Result<Arc<Ceiling>, String> {
+        match &*self.config.borrow() {
+            Ok(config) => Ok(config.ceiling.clone()),
+            Err(why) => Err(why.clone()),
+        }
+    }
+
     /// A journal record with this moment's time.
     fn record(&self, kind: &str, now: Now) -> Record {
         events::record(kind, now, &self.boot_id)

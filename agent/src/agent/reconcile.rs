@@ -215,7 +215,7 @@ impl Agent {
                 continue;
             }
             // A ceiling that cannot be read names no group.
-            let ceiling = self.ceiling.clone().unwrap_or_default();
+            let ceiling = self.ceiling().unwrap_or_default();
             let joined = join_groups(&file, ceiling).await;
             let live = {
                 let mut core = self.core.borrow_mut();
@@ -248,7 +248,7 @@ impl Agent {
             return None;
         }
         let stored = core.grants.get(jti)?;
-        let max_stale_s = self.ceiling.as_ref().ok()?.max_stale_s;
+        let max_stale_s = self.ceiling().ok()?.max_stale_s;
         let now = clock::now().ok()?;
         let fresh = decide::stale(&stored.view(), &core.state, max_stale_s, now).is_none();
         (fresh && !stored.deadline().passed(&core.state, now)).then(|| stored.file.clone())

@@ -79,7 +79,7 @@ impl Agent {
             Why::Stale { .. } => text.push_str("Wait for the issuer, and see: jitctl status"),
             Why::NoGrant | Why::NotThisDoor(_) | Why::OutOfScope { .. } => {
                 text.push_str("Ask for one: ");
-                let most_s = self.ceiling.as_ref().map_or(0, |c| c.max_duration_s);
+                let most_s = self.ceiling().map_or(0, |c| c.max_duration_s);
                 text.push_str(&suggestion(core, who, wanted, most_s));
             }
         }

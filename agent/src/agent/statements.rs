@@ -107,10 +107,10 @@ impl Agent {
             let grant =
                 verify_grant(blob, &enrolled.ring, &enrolled.me).map_err(|e| e.to_string())?;
             let known = |jti: &str| core.grants.values().any(|s| s.is_called(jti));
-            let ceiling = self.ceiling.as_ref().map_err(Clone::clone)?;
+            let ceiling = self.ceiling()?;
             let against = Against {
                 state: &core.state,
-                ceiling,
+                ceiling: &ceiling,
                 me: &enrolled.me,
                 pending: &core.pending,
                 known: &known,

@@ -133,8 +133,8 @@ impl Agent {
             note: note.map(str::to_owned),
         };
         let ok = || part(Level::Ok, None);
-        let agent = match (&self.ceiling, &core.enrolled) {
-            (Err(why), _) => part(Level::Down, Some(why)),
+        let agent = match (self.ceiling(), &core.enrolled) {
+            (Err(why), _) => part(Level::Down, Some(&why)),
             (Ok(_), Some(_)) => ok(),
             (Ok(_), None) => part(
                 Level::Degraded,

@@ -157,8 +157,8 @@ impl Agent {
         ask: &Ask<'_>,
         now: Now,
     ) -> Result<(String, bool), No> {
-        let ceiling = self.ceiling.as_ref();
-        let ceiling = ceiling.map_err(|why| No::new(Rule::Limits, broken_ceiling(why)))?;
+        let ceiling = self.ceiling();
+        let ceiling = ceiling.map_err(|why| No::new(Rule::Limits, broken_ceiling(&why)))?;
         let max_stale = ceiling.max_stale_s;
         match decide(
             core.views(),

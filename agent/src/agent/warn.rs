@@ -8,23 +8,24 @@ use statement::detail::OnEnd;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Seconds before the end; each only for grants that last at least twice as long.
-const BEFORE: [u64; 3] = [600, 60, 10];
-/// Grants too short for those are warned of at half their life, down to this.
+/// Grants too short for those that are set are warned of at half their life, down to this.
 const SHORTEST: u64 = 3;
 /// In steps, so that a suspend, a set clock and an extension are noticed.
 const STEP: Duration = Duration::from_secs(5);
 
-/// How long before the end the next warning is due.
-fn next(life_s: u64, left: Duration) -> Option<Duration> {
+/// How long before the end the next warning is due; `before`: the seconds that are set.
+fn next(before: &[u64], life_s: u64, left: Duration) -> Option<Duration> {
     let half = life_s / 2;
-    let scaled = (SHORTEST..10).contains(&half).then_some(half);
-    BEFORE
-        .into_iter()
+    let shortest = before.iter().min()?;
+    let scaled = (SHORTEST..*shortest).contains(&half).then_some(half);
+    before
+        .iter()
+        .copied()
         .filter(|s| *s <= half)
         .chain(scaled)
         .map(Duration::from_secs)
-        .find(|mark| *mark < left)
+        .filter(|mark| *mark < left)
+        .max()
 }
 
 impl Agent {
@@ -35,7 +36,7 @@ impl Agent {
         tokio::task::spawn_local(async move {
             while let Some((file, left)) = agent.left(&id) {
                 let life_s = file.until_s.saturating_sub(file.from_s);
-                let due = next(life_s, left);
+                let due = next(&agent.warn_before(), life_s, left);
                 let wait = due.map_or(STEP, |mark| left - mark);
                 tokio::time::sleep(wait.min(STEP)).await;
                 let Some(mark) = due.filter(|_| wait <= STEP) else {
@@ -71,6 +72,14 @@ impl Agent {
         }
     }
 
+    /// The seconds before an end at which its user is warned.
+    fn warn_before(&self) -> Vec<u64> {
+        match &*self.config.borrow() {
+            Ok(config) => config.manners.warn_before_s.clone(),
+            Err(_) => settings::agent::Agent::default().warn_before_s,
+        }
+    }
+
     /// A grant in force, and how long it will be.
     fn left(&self, jti: &str) -> Option<(GrantFile, Duration)> {
         let now = clock::now().ok()?;
@@ -99,15 +108,17 @@ mod tests {
 
     #[test]
     fn long_grants_are_warned_of_three_times_and_short_ones_once() {
-        let all = |life_s: u64| {
+        let with = |before: &[u64], life_s: u64| {
             let mut left = Duration::from_secs(life_s);
             let mut marks = Vec::new();
-            while let Some(mark) = next(life_s, left) {
+            while let Some(mark) = next(before, life_s, left) {
                 marks.push(mark.as_secs());
                 left = mark;
             }
             marks
         };
+        let set = settings::agent::Agent::default().warn_before_s;
+        let all = |life_s: u64| with(&set, life_s);
         assert_eq!(all(3600), [600, 60, 10]);
         assert_eq!(all(1200), [600, 60, 10]);
         assert_eq!(all(900), [60, 10]);
@@ -116,5 +127,8 @@ mod tests {
         assert_eq!(all(19), [9]);
         assert_eq!(all(6), [3]);
         assert_eq!(all(5), [0; 0]);
+        assert_eq!(with(&[5, 100], 1000), [100, 5]);
+        assert_eq!(with(&[30], 40), [20]);
+        assert_eq!(with(&[], 1000), [0; 0]);
     }
 }
