@@ -2,7 +2,7 @@
 #![cfg(feature = "e2e")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use jit_tests::Host;
+use jit_tests::{Host, grants};
 
 /// Everything below /etc with its mode, owner and content, but the files that hold users and groups.
 const ETC: &str = "cd /etc && find . -path ./jit -prune -o ! -name '*passwd*' ! -name '*group*' ! -name '*shadow*' \
@@ -118,6 +118,41 @@ fn removing_leaves_sudo_and_purging_leaves_the_journal() {
     assert_eq!(rest, Vec::<&str>::new());
     host.sh("ls /var/log/jit/journal/*.seg").ok();
     host.run(&["systemctl", "is-system-running"]).ok();
+}
+
+#[test]
+fn the_only_way_to_root_is_removed_by_nobody_who_does_not_say_so() {
+    let host = Host::ready();
+    let mut alice = host.shell("alice");
+    let grant = grants::elevate(&mut alice, "--for 10m");
+    // Dave, with his password, is the last who does not pass jit.
+    host.sh("passwd --lock root; rm /etc/sudoers.d/carol; gpasswd --delete carol sudo; gpasswd --delete dave sudo")
+        .ok();
+    host.sh("runuser -u carol -- sudo -n true").refused();
+    host.run(&["dpkg", "--remove", "jit-agent"])
+        .refused()
+        .says("nobody could become root")
+        .says("JIT_FORCE_REMOVE=yes");
+    // Nothing was changed by that.
+    host.sh("dpkg --status jit-agent | grep -x 'Status: .* ok installed'; systemctl is-active jit-agent.socket jit-agent jit-link")
+        .ok();
+    alice.run("sudo -n id -u").ok().says("0");
+    let kept = grants::list(&alice.run("jitctl status --json").ok());
+    assert_eq!(grants::Grant::read(&kept[0]).ends_at, grant.ends_at);
+    // A key is a way, where sshd takes it; so is a password.
+    host.sh("mkdir -pm 700 /root/.ssh; echo ssh-ed25519 AAAA >/root/.ssh/authorized_keys; mkdir -p /run/sshd /etc/ssh/sshd_config.d
+             echo 'PermitRootLogin no' >/etc/ssh/sshd_config.d/no.conf; ssh-keygen -A")
+        .ok();
+    host.run(&["dpkg", "--remove", "jit-agent"]).refused();
+    host.sh("rm /root/.ssh/authorized_keys").ok();
+
+    host.sh("JIT_FORCE_REMOVE=yes dpkg --remove jit-agent").ok();
+    host.sh("sudo -n true").ok();
+    alice.run("sudo -n true").refused();
+    assert_eq!(host.sh("id -nG alice").ok().text(), "alice jit-eligible");
+    host.sh("lsattr -R /var/log/jit | grep -q -- '-a-'").ok();
+    host.sh("JIT_PURGE_JOURNAL=yes dpkg --purge jit-agent; test ! -e /var/log/jit")
+        .ok();
 }
 
 #[test]
