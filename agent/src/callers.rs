@@ -12,7 +12,9 @@ use tokio::net::UnixStream;
 pub const CLI_PER_UID: usize = 16;
 /// And to `gate.sock`, counted by the real uid: a shell loop may well start this many `sudo` at once.
 pub const GATE_PER_UID: usize = 128;
-/// Of root, on either.
+/// Calls of one uid over the message bus that are served at the same time.
+pub const DBUS_PER_UID: usize = 4;
+/// Of root, on any.
 const FOR_ROOT: usize = 512;
 
 /// The kernel's word on the other end of a socket.

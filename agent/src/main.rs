@@ -1,7 +1,7 @@
 //! `jit-agent`: started by its sockets; with `--reconcile` it only puts stored grants in order, at boot; with
 //! `--check-config` it only says what is wrong with what is set.
 
-use jit_agent::{config, supervise, sys};
+use jit_agent::{config, listen, supervise, sys};
 use std::process::ExitCode;
 use supervise::Sockets;
 
@@ -27,7 +27,10 @@ fn end_on_panic() {
     let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         say(info);
-        std::process::abort();
+        // That thread holds nothing of ours, and is started anew.
+        if std::thread::current().name() != Some(listen::dbus::THREAD) {
+            std::process::abort();
+        }
     }));
 }
 

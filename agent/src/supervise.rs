@@ -72,6 +72,11 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     tokio::task::spawn_local(listen::gate::serve(agent.clone(), sockets.gate));
     tokio::task::spawn_local(listen::link::serve(agent.clone(), sockets.link));
     tokio::task::spawn_local(crate::listen::sessions::watch(agent.clone()));
+    // A fault in what is set is no reason to be more open than the default is.
+    let bus = agent.config.borrow().as_ref().is_ok_and(|c| c.manners.dbus);
+    if bus {
+        tokio::task::spawn_local(listen::dbus::serve(agent.clone()));
+    }
     tokio::task::spawn_local(watch_eligibility(agent.clone()));
     tokio::task::spawn_local(pet_watchdog());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

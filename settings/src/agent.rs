@@ -14,12 +14,15 @@ pub struct Agent {
     /// Seconds before the end of a grant at which its user is warned on his terminals; each only for grants that last at
     /// least twice as long. Empty: no warning.
     pub warn_before_s: Vec<u64>,
+    /// Whether `org.jitctl.Jit1` is on the system bus.
+    pub dbus: bool,
 }
 
 impl Default for Agent {
     fn default() -> Self {
         Self {
             warn_before_s: vec![600, 60, 10],
+            dbus: true,
         }
     }
 }

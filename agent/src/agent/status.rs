@@ -127,6 +127,20 @@ impl Agent {
         }))
     }
 
+    /// What is this user's own, as far as a change of it is worth a word: grants with their ends, and what waits.
+    #[must_use]
+    pub fn seen(&self, uid: u32) -> Vec<String> {
+        let core = self.core.borrow();
+        let grants = core.grants.values().filter(|s| s.file.uid == uid);
+        let grants = grants.map(|s| {
+            let (file, until_s) = (&s.file, s.deadline().wall_s);
+            format!("{} {:?} {until_s}", file.jti, file.phase)
+        });
+        let waiting = core.pending.values().filter(|p| p.uid == uid);
+        let waiting = waiting.map(|p| format!("{} {}", p.id, p.waiting_for));
+        grants.chain(waiting).collect()
+    }
+
     fn health(&self, core: &super::Core, now: Now) -> Health {
         let part = |level, note: Option<&str>| Part {
             level,

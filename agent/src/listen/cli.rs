@@ -57,6 +57,28 @@ async fn one(agent: &Rc<Agent>, mut stream: UnixStream, limits: &Limits) {
     let _ = write_reply(&mut stream, &reply, CLI.reply).await;
 }
 
+/// What is asked over the message bus, which names no process: only what the uid alone decides.
+pub(super) async fn without_process(agent: &Rc<Agent>, uid: u32, request: Request) -> Reply {
+    let op = match &request {
+        Request::Status { all: false } => Op::Status,
+        Request::Status { all: true } => Op::StatusAll,
+        Request::Drop { grant: Some(_) } => Op::DropOwn,
+        _ => return error(Code::Usage, "this is not asked over the message bus"),
+    };
+    if !may(uid, op) {
+        return only_root();
+    }
+    let result = match request {
+        Request::Drop { grant } => agent.give_back(uid, grant.as_deref()).await,
+        _ => agent.status(uid, op == Op::StatusAll).await,
+    };
+    result.unwrap_or_else(Reply::Error)
+}
+
+fn only_root() -> Reply {
+    error(Code::NotRoot, "only root may ask this")
+}
+
 async fn serve_one(agent: &Rc<Agent>, peer: &Peer, request: Request) -> Reply {
     let op = match &request {
         Request::Status { all: false } => Op::Status,
@@ -73,7 +95,7 @@ async fn serve_one(agent: &Rc<Agent>, peer: &Peer, request: Request) -> Reply {
         Request::Explain { .. } => Op::Explain,
     };
     if !may(peer.uid, op) {
-        return error(Code::NotRoot, "only root may ask this");
+        return only_root();
     }
     let result = match request {
         Request::Status { all } => agent.status(peer.uid, all).await,

@@ -1,6 +1,7 @@
 //! The three sockets. A connection is identified before a byte of it is read; what cannot be identified is closed.
 
 pub mod cli;
+pub mod dbus;
 pub mod gate;
 pub mod link;
 pub mod sessions;
