@@ -39,6 +39,7 @@ pub enum Op {
     Roles,
     ProveKey,
     Import,
+    Breakglass,
     Explain,
 }
 
@@ -46,9 +47,13 @@ pub enum Op {
 #[must_use]
 pub fn may(uid: u32, op: Op) -> bool {
     match op {
-        Op::Status | Op::Wait | Op::DropOwn | Op::Elevate | Op::Extend | Op::Explain => {
-            uid != NOBODY
-        }
+        Op::Status
+        | Op::Wait
+        | Op::DropOwn
+        | Op::Elevate
+        | Op::Extend
+        | Op::Breakglass
+        | Op::Explain => uid != NOBODY,
         Op::StatusAll | Op::HostKey | Op::Enrol | Op::Roles | Op::ProveKey | Op::Import => uid == 0,
     }
 }
@@ -234,6 +239,7 @@ mod tests {
             Op::Status,
             Op::Elevate,
             Op::Extend,
+            Op::Breakglass,
             Op::Wait,
             Op::DropOwn,
             Op::Explain,

@@ -292,7 +292,8 @@ impl Writer {
             // The journal wrote a record of it by itself: that one gets its line too.
             let first = journal.next_index().saturating_sub(1);
             for entry in journal::read_from(dir, first).flatten() {
-                self.syslog.line(&render_line(&entry.json), true);
+                self.syslog
+                    .line(&render_line(&entry.json), Severity::Warning);
             }
         }
         Ok(journal)
@@ -323,6 +324,25 @@ pub fn record(kind: &str, now: Now, boot_id: &str) -> Record {
     )
 }
 
+/// How loud a line of the local syslog is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    /// Somebody has to act at once: a break-glass code was used or tried.
+    Alert,
+    Warning,
+    Info,
+}
+
+fn severity(record: &Record) -> Severity {
+    let decision = record.decision.as_deref();
+    match record.kind.as_str() {
+        journal::kind::BREAKGLASS if matches!(decision, Some("allow" | "deny")) => Severity::Alert,
+        journal::kind::ALERT => Severity::Warning,
+        _ if decision == Some("deny") => Severity::Warning,
+        _ => Severity::Info,
+    }
+}
+
 /// The local datagram socket. Never blocks and never fails the caller: the journal is the truth.
 #[derive(Default)]
 struct Syslog(Option<syslog::Logger<syslog::LoggerBackend, syslog::Formatter3164>>);
@@ -330,27 +350,25 @@ struct Syslog(Option<syslog::Logger<syslog::LoggerBackend, syslog::Formatter3164
 impl Syslog {
     fn send(&mut self, record: &Record) {
         if let Ok(json) = serde_json::to_string(record) {
-            let refused =
-                record.decision.as_deref() == Some("deny") || record.kind == journal::kind::ALERT;
-            self.line(&render_line(&json), refused);
+            self.line(&render_line(&json), severity(record));
         }
     }
 
     fn alert(&mut self, text: &str) {
-        self.line(text, true);
+        self.line(text, Severity::Warning);
     }
 
-    fn line(&mut self, text: &str, warn: bool) {
+    fn line(&mut self, text: &str, severity: Severity) {
         if self.0.is_none() {
             self.0 = connect();
         }
         let Some(logger) = self.0.as_mut() else {
             return;
         };
-        let sent = if warn {
-            logger.warning(text)
-        } else {
-            logger.info(text)
+        let sent = match severity {
+            Severity::Alert => logger.alert(text),
+            Severity::Warning => logger.warning(text),
+            Severity::Info => logger.info(text),
         };
         if sent.is_err() {
             // The receiver was restarted, or is full: a new socket next time.

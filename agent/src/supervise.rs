@@ -190,6 +190,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         paths::STATE_DIR,
         paths::GRANTS_DIR,
         paths::PENDING_DIR,
+        paths::BREAKGLASS_DIR,
         paths::ENDED_DIR,
     ] {
         files::private_dir(Path::new(dir)).map_err(|e| fail(dir, &e))?;
@@ -236,6 +237,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         looked: Cell::new(Some(now)),
         core: RefCell::new(Core::new(enrolled, state)),
         taking: tokio::sync::Mutex::new(()),
+        breaking: tokio::sync::Mutex::new(()),
         explaining: tokio::sync::Mutex::new(()),
         changed: Notify::new(),
     });
@@ -245,6 +247,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
     }
     load_grants(&agent);
     load_pending(&agent);
+    agent.load_codes();
     let ceiling = agent
         .config
         .borrow()

@@ -4,8 +4,9 @@ use crate::error::Error;
 use crate::sse;
 use crate::transport::Transport;
 use crate::types::{
-    BackedUp, Decommission, Enrol, Enrolled, Event, Health, HostInfo, Hosts, Join, MadeToken,
-    NewToken, PROBLEM_TYPE, Problem, Rename, Revoke, Revoked, Submit, Submitted,
+    AddBreakglass, AddedBreakglass, BackedUp, Decommission, Enrol, Enrolled, Event, Health,
+    HostInfo, Hosts, Join, MadeToken, NewToken, PROBLEM_TYPE, Problem, Rename, Revoke, Revoked,
+    Submit, Submitted,
 };
 use crate::{BODY_MAX, path};
 use http_body_util::{BodyExt, Full, Limited};
@@ -112,6 +113,14 @@ impl Client {
         bear(&mut request, word)?;
         let _: serde::de::IgnoredAny = self.whole(request).await?;
         Ok(())
+    }
+
+    /// Hands in a break-glass statement for its host.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn add_breakglass(&self, add: &AddBreakglass) -> Result<AddedBreakglass, Error> {
+        self.post(path::BREAKGLASS, add).await
     }
 
     /// Has the store copied.

@@ -20,9 +20,9 @@ pub use error::Error;
 pub use tls::{BadRoots, Roots};
 pub use transport::{Address, BadUrl, Transport};
 pub use types::{
-    BackedUp, Decommission, Enrol, Enrolled, Event, Health, HostInfo, Hosts, Join, Kind, MadeToken,
-    NewToken, PROBLEM_TYPE, Problem, Receipt, Rename, Revoke, Revoked, Seen, Status, Submit,
-    Submitted,
+    AddBreakglass, AddedBreakglass, BackedUp, Decommission, Enrol, Enrolled, Event, Health,
+    HostInfo, Hosts, Join, Kind, MadeToken, NewToken, PROBLEM_TYPE, Problem, Receipt, Rename,
+    Revoke, Revoked, Seen, Status, Submit, Submitted,
 };
 
 /// Paths of the calls.
@@ -37,6 +37,7 @@ pub mod path {
     pub const RENAME: &str = "/v1/hosts/rename";
     pub const DECOMMISSION: &str = "/v1/hosts/decommission";
     pub const RECEIPTS: &str = "/v1/receipts";
+    pub const BREAKGLASS: &str = "/v1/breakglass";
     pub const BACKUP: &str = "/v1/backup";
     pub const HEALTHZ: &str = "/v1/healthz";
     pub const READYZ: &str = "/v1/readyz";

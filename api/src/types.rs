@@ -50,6 +50,26 @@ pub struct Revoked {
     pub serial: u64,
 }
 
+/// `POST /v1/breakglass`: a statement that the root keys signed, to be brought to its host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddBreakglass {
+    /// JWS general JSON.
+    pub statement: String,
+}
+
+/// Answer to [`AddBreakglass`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddedBreakglass {
+    /// Its id: what revokes it.
+    pub id: String,
+    /// The host's name.
+    pub host: String,
+    /// False: it was there.
+    pub new: bool,
+}
+
 /// `POST /v1/hosts`: root's word on the issuer's box. The same host again is answered again; another key replaces the
 /// one before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,6 +230,8 @@ pub enum Kind {
     Revocation,
     Policy,
     Trust,
+    /// A sealed right for an emergency, for one host.
+    Breakglass,
     /// Heartbeat; not part of the numbered log.
     State,
 }
@@ -223,6 +245,7 @@ impl Kind {
             Self::Revocation => "revocation",
             Self::Policy => "policy",
             Self::Trust => "trust",
+            Self::Breakglass => "breakglass",
             Self::State => "state",
         }
     }
@@ -235,6 +258,7 @@ impl Kind {
             Self::Revocation,
             Self::Policy,
             Self::Trust,
+            Self::Breakglass,
             Self::State,
         ]
         .into_iter()

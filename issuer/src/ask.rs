@@ -1,12 +1,14 @@
 //! Commands that ask the running issuer through its own socket.
 
+use crate::breakglass;
 use crate::clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::out;
-use api::{Client, Decommission, HostInfo, NewToken, Rename};
+use api::{AddBreakglass, Client, Decommission, HostInfo, NewToken, Rename};
 use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Options of `enrol-token`.
 #[derive(Args)]
@@ -66,6 +68,23 @@ pub async fn enrol_token(config: &Config, ask: &EnrolToken) -> Result<(), Error>
         .await
         .map_err(Error::Asked)?;
     out::say(format_args!("{}", made.token));
+    Ok(())
+}
+
+/// Each statement of a file goes to the log of its host.
+///
+/// # Errors
+/// [`Error::Asked`], [`Error::File`], [`Error::Keys`].
+pub async fn add_breakglass(config: &Config, file: &Path) -> Result<(), Error> {
+    let client = Client::unix(&config.socket);
+    for statement in breakglass::read(file)? {
+        let added = client
+            .add_breakglass(&AddBreakglass { statement })
+            .await
+            .map_err(Error::Asked)?;
+        let what = if added.new { "added" } else { "was there" };
+        out::say(format_args!("{}\t{}\t{what}", added.id, added.host));
+    }
     Ok(())
 }
 

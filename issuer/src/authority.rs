@@ -8,6 +8,7 @@ use crate::keys;
 use crate::store::{Head, Host, Minted, Next, Signed};
 use policy::Policy;
 use ring::rand::{SecureRandom, SystemRandom};
+use statement::breakglass::{VerifiedBreakglass, verify_breakglass};
 use statement::claims::{Enrol, Grant, Mode, PolicyRef, Request, Revocation, State, Target, Typ};
 use statement::detail::Detail;
 use statement::digest::sha256_b64;
@@ -101,6 +102,17 @@ impl Authority {
     #[must_use]
     pub fn iss(&self) -> &str {
         &self.iss
+    }
+
+    /// A break-glass statement that its host would take.
+    ///
+    /// # Errors
+    /// [`Error::OwnStatement`].
+    pub fn breakglass(&self, doc: &str, host: &HostIdentity) -> Result<VerifiedBreakglass, Error> {
+        let trust = trust::verify_first(&self.trust, &self.trust_hash);
+        trust
+            .and_then(|trust| verify_breakglass(doc, &trust, host))
+            .map_err(Error::OwnStatement)
     }
 
     /// Would hosts still take this policy?

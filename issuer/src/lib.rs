@@ -13,6 +13,7 @@
 pub mod ask;
 pub mod authority;
 pub mod backup;
+pub mod breakglass;
 pub mod clock;
 pub mod config;
 pub mod error;

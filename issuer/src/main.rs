@@ -5,7 +5,7 @@ use jit_issuer::config::{self, Config};
 use jit_issuer::http::table::Uids;
 use jit_issuer::init::{self, Done, Layout};
 use jit_issuer::serve::{Hooks, Order, Tuning, serve};
-use jit_issuer::{Error, ask, backup, out, trust};
+use jit_issuer::{Error, ask, backup, breakglass, out, trust};
 use listenfd::ListenFd;
 use nix::unistd::{User, geteuid};
 use sd_notify::NotifyState;
@@ -46,6 +46,9 @@ enum Command {
     Backup,
     /// Put a copy in the place of the store; the issuer must not run; run as the user jit-issuer
     Restore { file: PathBuf },
+    /// Codes for an emergency: sealed rights of one host, signed by the root keys
+    #[command(subcommand)]
+    Breakglass(breakglass::Command),
     /// Make the text that lets one host enrol, for `jitctl enrol` (root)
     EnrolToken(ask::EnrolToken),
     /// Hosts of this issuer (root)
@@ -95,6 +98,10 @@ fn run(args: &Args) -> Result<(), Error> {
             ));
             Ok(())
         }
+        Command::Breakglass(breakglass::Command::Add { file }) => {
+            runtime()?.block_on(ask::add_breakglass(&config, file))
+        }
+        Command::Breakglass(command) => breakglass::command(&config, command),
         Command::EnrolToken(args) => runtime()?.block_on(ask::enrol_token(&config, args)),
         Command::Host(command) => runtime()?.block_on(ask::host(&config, command)),
     }

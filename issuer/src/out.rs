@@ -26,6 +26,11 @@ pub fn say(text: Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// What is still to be done, beside the result of a command.
+pub fn note(text: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Why a command failed.
 pub fn fail(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "jit-issuer: {text}");

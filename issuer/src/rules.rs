@@ -133,6 +133,14 @@ fn read(file: &Path, authority: &Authority) -> Result<(Policy, String), Error> {
     Ok((policy, files.to_text()))
 }
 
+/// The roles of a policy's file, for those who sign a right of one.
+///
+/// # Errors
+/// [`Error::Policy`], [`Error::File`].
+pub fn roles(file: &Path) -> Result<Policy, Error> {
+    opened(file, &files(file)?)
+}
+
 /// The folder of `roles.toml`; a file of another name is a policy by itself.
 fn files(file: &Path) -> Result<Files, Error> {
     if !file.exists() || file.file_name().is_none_or(|n| n != "roles.toml") {

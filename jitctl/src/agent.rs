@@ -11,6 +11,8 @@ use wire::frame;
 /// For answers the agent has ready. An elevation is journaled before it is answered, so it gets more.
 const QUICK: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_secs(15);
+/// The whole journal is read for it.
+const SLOWEST: Duration = Duration::from_secs(60);
 
 /// Where the agent listens.
 #[derive(Clone, Debug)]
@@ -43,6 +45,7 @@ impl Agent {
             | Request::Enrol { .. }
             | Request::Explain { .. }
             | Request::Import { .. } => SLOW,
+            Request::Breakglass(_) => SLOWEST,
             Request::Wait { max_s, .. } => Duration::from_secs(u64::from(*max_s)) + QUICK,
         };
         match call::<_, Reply>(&self.path, request, frame::CLI, Instant::now() + patience) {

@@ -59,6 +59,15 @@ Examples:
 
 --for counts from now. The grant keeps its id and its scope.")]
     Extend(Extend),
+    /// Use a code that was made in advance, when nobody can be asked; everyone is told
+    #[command(after_help = "\
+Examples:
+  jitctl breakglass --reason 'issuer is down, disk full'
+  jitctl breakglass --reason 'issuer is down, disk full' < code
+
+The code is read from the terminal, unseen, or from the standard input; never from the command
+line. Each code is for one host and one use. It needs neither the issuer nor the link.")]
+    Breakglass(Breakglass),
     /// Give a right back before its end
     #[command(after_help = "\
 Examples:
@@ -205,6 +214,19 @@ pub struct Extend {
     pub ticket: Option<String>,
     #[command(flatten)]
     pub wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub struct Breakglass {
+    /// Why; stands in the journal and on everyone's terminal
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Ticket this belongs to
+    #[arg(long, value_name = "TICKET", value_parser = ticket)]
+    pub ticket: Option<String>,
+    /// How long, as 90s, 15m or 1h [default: all that the code gives]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub seconds: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -641,6 +663,8 @@ mod tests {
             &[][..],
             &["elevate"],
             &["extend"],
+            &["breakglass"],
+            &["breakglass", "--reason", "x", "CODE"],
             &["run", "--reason", "x"],
             &["elevate", "--reason", "x", "id"],
             &["elevate", "--reason", "x", "--wait", "--no-wait"],

@@ -71,7 +71,7 @@ pub fn undecided(ctx: &Context, pending: &Pending) -> u8 {
     failure.code.exit().code()
 }
 
-fn active_json(grant: &Grant) -> Value {
+pub fn active_json(grant: &Grant) -> Value {
     json!({
         "schema_version": SCHEMA_VERSION,
         "status": "active",
@@ -101,7 +101,7 @@ fn pending_failure(pending: &Pending) -> Failure {
     .hint("It goes on without you; see `jitctl status`.")
 }
 
-fn active_lines(grant: &Grant) -> Vec<Line> {
+pub fn active_lines(grant: &Grant) -> Vec<Line> {
     vec![
         Line::new("Grant ").text(&grant.id),
         Line::new("  role   ").text(&grant.role),
@@ -129,7 +129,7 @@ fn scheduled_lines(grant: &Grant, starts_at: u64) -> Vec<Line> {
 }
 
 /// The next thing to do.
-fn next(grant: &Grant) -> Option<String> {
+pub fn next(grant: &Grant) -> Option<String> {
     let given: Vec<&str> = grant
         .groups
         .iter()

@@ -92,5 +92,6 @@ fn kind_of(kind: Kind) -> link::Kind {
         Kind::State => link::Kind::State,
         Kind::Policy => link::Kind::Policy,
         Kind::Trust => link::Kind::Trust,
+        Kind::Breakglass => link::Kind::Breakglass,
     }
 }

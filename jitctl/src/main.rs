@@ -15,6 +15,7 @@ mod args;
 mod ask;
 mod at;
 mod block;
+mod breakglass;
 mod config;
 mod context;
 mod diff;
@@ -81,6 +82,7 @@ fn dispatch(ctx: &Context, command: &Command) -> Result<u8, Failure> {
     match command {
         Command::Elevate(args) => elevate::command(ctx, args),
         Command::Extend(args) => elevate::extend(ctx, args),
+        Command::Breakglass(args) => breakglass::command(ctx, args),
         Command::Run(args) => run::command(ctx, args),
         Command::Drop(args) => give_back::command(ctx, args),
         Command::Status(args) => status::command(ctx, args),

@@ -46,6 +46,8 @@ pub mod kind {
     pub const ENROL: &str = "enrol";
     /// The wall clock was set, or the host slept (`detail.set_by_ms`, `detail.slept_ms`).
     pub const CLOCK: &str = "clock";
+    /// A break-glass code: it came (`received`), was used (`allow`) or was wrong (`deny`).
+    pub const BREAKGLASS: &str = "breakglass";
     /// Something that needs a person's eye: a clock set far, a fault, a failed ending.
     pub const ALERT: &str = "alert";
     /// The journal itself went on after a torn tail, a failed write or outside change.

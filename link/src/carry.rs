@@ -199,6 +199,7 @@ fn statement(event: Event) -> Up {
             Kind::Revocation => link::Kind::Revocation,
             Kind::Policy => link::Kind::Policy,
             Kind::Trust => link::Kind::Trust,
+            Kind::Breakglass => link::Kind::Breakglass,
             Kind::State => link::Kind::State,
         },
         blob: event.data,

@@ -26,6 +26,8 @@ pub struct Ceiling {
     pub groups: Vec<String>,
     /// Whether a managed user's own sudoers rules count.
     pub standing_rules: StandingRules,
+    /// Whether break-glass codes of the root keys may be used here.
+    pub breakglass: bool,
     /// Roles that may be automatic here, of those that the trust statement lets be.
     pub automatic: AllOr<String>,
     /// Who must approve a role here, beside whom the trust statement names.
@@ -48,6 +50,7 @@ impl Default for Ceiling {
             max_per_day_s: None,
             groups: Vec::new(),
             standing_rules: StandingRules::Deny,
+            breakglass: true,
             automatic: AllOr::All(All::All),
             approval: BTreeMap::new(),
         }

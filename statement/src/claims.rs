@@ -68,6 +68,9 @@ pub struct Request {
 pub enum Mode {
     Auto,
     Approved,
+    /// By a break-glass code: on the host only. No issuer can say it, so no statement is read as it.
+    #[serde(skip)]
+    Breakglass,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +210,38 @@ pub enum Purpose {
     Receipt,
     /// Prove the key that is to be enrolled.
     Enrol,
+}
+
+/// A right for an emergency, made in advance: signed by the root keys (JWS general JSON), for one host and one use, sealed
+/// under a code. What it gives is in [`Sealed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breakglass {
+    pub ver: u32,
+    /// The issuer named by the trust statement of these root keys.
+    pub iss: String,
+    pub iat: u64,
+    pub epoch: u32,
+    /// ULID; the id of the grant it becomes.
+    pub id: String,
+    /// `spiffe://<trust domain>/host/<id>`
+    pub host: String,
+    /// May be used before then. ≤ `iat` + 400 days.
+    pub exp: u64,
+    /// Base64url of the sealed [`Sealed`].
+    pub sealed: String,
+}
+
+/// What the code of a break-glass statement opens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    /// Seconds from its use on; 1..=43200.
+    pub dur: u64,
+    /// Name of the role: `jit-<role>` is a group of the host.
+    pub role: String,
+    /// What it gives.
+    pub right: crate::role::Role,
 }
 
 /// Public key, RFC 7517 and RFC 8037; no other members.

@@ -1,7 +1,7 @@
 //! ULIDs: 48 bits of milliseconds and 80 random bits in 26 characters of Crockford's base 32.
 //! They name requests and grants, sort by time, and fit in a unit name.
 
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+pub(crate) const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Makes a ULID. `unix_ms` beyond 48 bits (the year 10889) is cut.
 pub fn ulid(unix_ms: u64, random: [u8; 10]) -> String {

@@ -9,6 +9,7 @@
 //!
 //! Spec: `docs/spec/statements.md`.
 
+pub mod breakglass;
 pub mod claims;
 pub mod detail;
 pub mod digest;

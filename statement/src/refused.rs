@@ -47,6 +47,8 @@ pub enum Refused {
     Approval { why: String },
     /// Not a well-formed SSH key or signature, or one that does not fit.
     Sshsig { why: &'static str },
+    /// Not a break-glass code, or not one that opens this statement, or not what it gives.
+    Breakglass { why: String },
     /// The trust statement is not the pinned one, or too few root keys signed it.
     Trust { why: String },
 }
@@ -72,6 +74,7 @@ impl Refused {
             Refused::Wider { .. } => "wider",
             Refused::Approval { .. } => "approval",
             Refused::Sshsig { .. } => "sshsig",
+            Refused::Breakglass { .. } => "breakglass",
             Refused::Trust { .. } => "trust",
         }
     }
@@ -110,6 +113,9 @@ impl fmt::Display for Refused {
             Refused::Wider { why } => write!(f, "the grant is wider than its request: {why}"),
             Refused::Approval { why } => write!(f, "approval is missing: {why}"),
             Refused::Sshsig { why } => write!(f, "SSH key or signature: {why}"),
+            Refused::Breakglass { why } => {
+                write!(f, "the break-glass statement is not acceptable: {why}")
+            }
             Refused::Trust { why } => write!(f, "the trust statement is not acceptable: {why}"),
         }
     }

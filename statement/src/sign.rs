@@ -1,6 +1,7 @@
 //! Making statements: the issuer's keys, a host's own requests, tests.
 
-use crate::claims::Typ;
+use crate::breakglass::{self, Code};
+use crate::claims::{Breakglass, Sealed, Typ};
 use crate::keys::{Alg, PublicKey};
 use crate::people::Approval;
 use crate::trust::{TRUST_TYP, TrustClaims};
@@ -171,12 +172,51 @@ struct General {
 
 /// A trust statement signed by each of `signers`.
 pub fn trust(claims: &TrustClaims, signers: &[&Signer]) -> Result<String, SignError> {
+    general(claims, TRUST_TYP, signers)
+}
+
+/// What a new break-glass statement says.
+#[derive(Clone, Debug)]
+pub struct NewBreakglass<'a> {
+    pub iss: &'a str,
+    pub iat: u64,
+    pub epoch: u32,
+    /// ULID.
+    pub id: &'a str,
+    pub host: &'a str,
+    pub exp: u64,
+    pub right: &'a Sealed,
+}
+
+/// A break-glass statement signed by each of `signers`, and the code that opens it, which is nowhere else.
+pub fn breakglass(
+    new: &NewBreakglass<'_>,
+    signers: &[&Signer],
+) -> Result<(Code, String), SignError> {
+    let code = Code::generate()?;
+    let mut claims = Breakglass {
+        ver: 1,
+        iss: new.iss.to_owned(),
+        iat: new.iat,
+        epoch: new.epoch,
+        id: new.id.to_owned(),
+        host: new.host.to_owned(),
+        exp: new.exp,
+        sealed: String::new(),
+    };
+    claims.sealed = breakglass::seal(&claims, new.right, &code)?;
+    let doc = general(&claims, Typ::Breakglass.as_str(), signers)?;
+    Ok((code, doc))
+}
+
+/// The claims as JWS in general JSON, signed by each of `signers`.
+fn general(claims: &impl Serialize, typ: &str, signers: &[&Signer]) -> Result<String, SignError> {
     let json = |e: serde_json::Error| SignError::Json(e.to_string());
     let payload = digest::encode(&serde_json::to_vec(claims).map_err(json)?);
     let signatures = signers
         .iter()
         .map(|signer| {
-            let protected = signer.header(TRUST_TYP)?;
+            let protected = signer.header(typ)?;
             let signature =
                 digest::encode(&signer.raw(format!("{protected}.{payload}").as_bytes())?);
             Ok(GeneralSignature {
@@ -194,9 +234,18 @@ pub fn trust(claims: &TrustClaims, signers: &[&Signer]) -> Result<String, SignEr
 
 /// The same trust statement with one more signature, over the very bytes that the others signed.
 pub fn cosign(doc: &str, signer: &Signer) -> Result<String, SignError> {
+    cosign_as(TRUST_TYP, doc, signer)
+}
+
+/// The same break-glass statement with one more signature, over the very bytes that the others signed.
+pub fn cosign_breakglass(doc: &str, signer: &Signer) -> Result<String, SignError> {
+    cosign_as(Typ::Breakglass.as_str(), doc, signer)
+}
+
+fn cosign_as(typ: &str, doc: &str, signer: &Signer) -> Result<String, SignError> {
     let json = |e: serde_json::Error| SignError::Json(e.to_string());
     let mut general: General = serde_json::from_str(doc).map_err(json)?;
-    let protected = signer.header(TRUST_TYP)?;
+    let protected = signer.header(typ)?;
     let input = format!("{protected}.{}", general.payload);
     let signature = digest::encode(&signer.raw(input.as_bytes())?);
     let mine = GeneralSignature {

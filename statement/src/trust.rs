@@ -8,6 +8,7 @@ use crate::keys::{KeyRecord, KeyRing, PublicKey};
 use crate::limits::Limits;
 use crate::people::{Need, People, Person};
 use crate::{digest, jws, strict};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,20 +130,6 @@ impl VerifiedTrust {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct General {
-    payload: String,
-    signatures: Vec<GeneralSignature>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GeneralSignature {
-    protected: String,
-    signature: String,
-}
-
 /// Takes the trust statement a host starts from: its bytes hash to `pin`, and enough of its own root keys signed
 /// it. Its `exp` is the caller's to compare with a clock.
 pub fn verify_first(doc: &str, pin: &str) -> Result<VerifiedTrust, Refused> {
@@ -208,38 +195,76 @@ pub fn unverified(text: &str) -> Result<TrustClaims, Refused> {
 }
 
 fn read(doc: &str) -> Result<(General, String), Refused> {
-    if doc.len() > MAX_TRUST {
-        return Err(Refused::TooLarge {
-            what: "trust statement",
-            bytes: doc.len(),
-            limit: MAX_TRUST,
-        });
-    }
-    let general: General = strict::parse("trust statement", doc.as_bytes())?;
-    if general.signatures.is_empty() || general.signatures.len() > MAX_SIGNATURES {
-        return refuse("it needs 1 to 32 signatures");
-    }
+    let general = General::read("trust statement", doc, MAX_TRUST)?;
     Ok((general, digest::sha256_b64(doc.as_bytes())))
 }
 
+/// JWS in general JSON with signatures of root keys, as read: nobody's signature has been looked at.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct General {
+    payload: String,
+    signatures: Vec<GeneralSignature>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GeneralSignature {
+    protected: String,
+    signature: String,
+}
+
 impl General {
-    fn claims(&self) -> Result<TrustClaims, Refused> {
-        let payload = digest::decode(&self.payload).ok_or(Refused::Encoding {
-            what: "trust claims",
-        })?;
-        strict::parse("trust claims", &payload)
+    /// Takes the outer form apart.
+    pub(crate) fn read(what: &'static str, doc: &str, limit: usize) -> Result<General, Refused> {
+        if doc.len() > limit {
+            return Err(Refused::TooLarge {
+                what,
+                bytes: doc.len(),
+                limit,
+            });
+        }
+        let general: General = strict::parse(what, doc.as_bytes())?;
+        if general.signatures.is_empty() || general.signatures.len() > MAX_SIGNATURES {
+            return refuse("it needs 1 to 32 signatures");
+        }
+        Ok(general)
     }
 
-    /// Refuses with `few` unless the threshold of these root keys signed. One of them that signed wrongly spoils it all.
+    fn claims(&self) -> Result<TrustClaims, Refused> {
+        self.payload("trust claims")
+    }
+
+    /// What was signed. To be read after the signatures, unless a pin vouches for the bytes.
+    pub(crate) fn payload<T: DeserializeOwned + Serialize>(
+        &self,
+        what: &'static str,
+    ) -> Result<T, Refused> {
+        let payload = digest::decode(&self.payload).ok_or(Refused::Encoding { what })?;
+        strict::parse(what, &payload)
+    }
+
+    /// Refuses with `few` unless the threshold of these root keys signed.
     fn enough(&self, root: &Root, few: &str) -> Result<(), Refused> {
+        self.signers(root, TRUST_TYP, few).map(drop)
+    }
+
+    /// The ids of the root keys that signed it as this type. Refuses with `few` when they are fewer than the threshold. One
+    /// of them that signed wrongly spoils it all.
+    pub(crate) fn signers(
+        &self,
+        root: &Root,
+        typ: &'static str,
+        few: &str,
+    ) -> Result<BTreeSet<String>, Refused> {
         let keys = public_keys(&root.keys)?;
         let mut signed = BTreeSet::new();
         for one in &self.signatures {
             let header = jws::header(&one.protected)?;
-            if header.typ != TRUST_TYP {
+            if header.typ != typ {
                 return Err(Refused::Typ {
                     typ: header.typ,
-                    expected: TRUST_TYP,
+                    expected: typ,
                 });
             }
             // A statement that rotates root keys carries signatures of both sets: a stranger's does not count.
@@ -254,7 +279,7 @@ impl General {
         if signed.len() < root.threshold as usize {
             return refuse(few);
         }
-        Ok(())
+        Ok(signed)
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Request {
         /// SHA-256 of the secret that the proof is for, base64url.
         secret_hash: String,
     },
+    /// Use a break-glass code: answered with `Active` or an error.
+    Breakglass(Breakglass),
     /// The journal's records about something of the caller's own; root's question about anything.
     Explain { subject: Subject },
     /// Root only: take one statement that came as a file, by the checks of the link's.
@@ -90,6 +92,28 @@ pub struct Elevate {
     pub start_at: Option<u64>,
     /// Ask for exactly this command instead of the role's whole list; argv with an absolute path first.
     pub command: Option<Vec<Text>>,
+}
+
+/// A right by a code that was made in advance. It goes to no issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breakglass {
+    pub code: Secret,
+    /// Seconds; `None`: as long as the code gives.
+    pub seconds: Option<u64>,
+    pub reason: String,
+    pub ticket: Option<String>,
+}
+
+/// What nobody may see in a log: `{:?}` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// A request for a longer life of a live grant.

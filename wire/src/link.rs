@@ -17,6 +17,8 @@ pub enum Kind {
     Policy,
     /// JWS general JSON.
     Trust,
+    /// JWS general JSON: a right for an emergency, sealed.
+    Breakglass,
 }
 
 /// From link to agent.

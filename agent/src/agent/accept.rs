@@ -4,7 +4,7 @@ use crate::clock::Now;
 use crate::store::pending::Pending;
 use crate::store::state::State;
 use settings::ceiling::Ceiling;
-use statement::claims::{self, Target};
+use statement::claims::{self, Mode, Target};
 use statement::detail::Record as Recording;
 use statement::trust::TrustClaims;
 use statement::verify::{HostIdentity, VerifiedGrant};
@@ -100,13 +100,13 @@ pub fn within(grant: &VerifiedGrant, ceiling: &Ceiling, time: u64) -> Result<(),
             ceiling.max_duration_s
         ));
     }
-    // Their keys were valid when the grant was made; they must be now, too.
-    if let Some(a) = grant.approvers().iter().find(|a| a.until <= time) {
-        return Err(format!("the key of its approver {} has ended", a.person));
+    if claims.mode == Mode::Breakglass {
+        if !ceiling.breakglass {
+            return Err("this host's ceiling allows no break-glass".into());
+        }
+    } else {
+        approved(grant, ceiling, time)?;
     }
-    ceiling
-        .approved(&claims.role, grant.approvers())
-        .map_err(|why| format!("this host's ceiling: {why}"))?;
     for detail in &claims.authorization_details {
         if let Some(group) = detail.groups.iter().find(|g| !ceiling.allows_group(g)) {
             return Err(format!(
@@ -121,6 +121,18 @@ pub fn within(grant: &VerifiedGrant, ceiling: &Ceiling, time: u64) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Do the approvals of an issuer's grant count here, now?
+fn approved(grant: &VerifiedGrant, ceiling: &Ceiling, time: u64) -> Result<(), Refusal> {
+    let claims = grant.claims();
+    // Their keys were valid when the grant was made; they must be now, too.
+    if let Some(a) = grant.approvers().iter().find(|a| a.until <= time) {
+        return Err(format!("the key of its approver {} has ended", a.person));
+    }
+    ceiling
+        .approved(&claims.role, grant.approvers())
+        .map_err(|why| format!("this host's ceiling: {why}"))
 }
 
 /// Does this revocation end this grant?

@@ -156,7 +156,7 @@ impl Agent {
 }
 
 /// The limits that every statement's reason and ticket keep.
-fn check_text(reason: &str, ticket: Option<&str>) -> Result<(), Error> {
+pub(super) fn check_text(reason: &str, ticket: Option<&str>) -> Result<(), Error> {
     let usage = |e: &dyn std::fmt::Display| error(Code::Usage, e.to_string(), None);
     statement::limits::reason(reason).map_err(|e| usage(&e))?;
     ticket
@@ -174,11 +174,11 @@ fn no_right(why: &dyn std::fmt::Display) -> Error {
 }
 
 /// A reason as it may be journaled even when it was refused for its length.
-fn clip(reason: &str) -> String {
+pub(super) fn clip(reason: &str) -> String {
     reason.chars().take(512).collect()
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }

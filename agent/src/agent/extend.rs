@@ -15,10 +15,10 @@ use crate::deadline::Deadline;
 use crate::effects::units::TimerAt;
 use crate::paths;
 use crate::store::grants::{self, GrantFile, Phase};
-use crate::store::identity::Enrolled;
+use crate::store::identity::{self, Enrolled};
 use crate::store::pending;
 use journal::kind;
-use statement::claims::{Grant, Request, Revocation};
+use statement::claims::{Grant, Mode, Request, Revocation};
 use statement::verify::{HostIdentity, VerifiedGrant, verify_grant};
 use std::path::Path;
 use std::rc::Rc;
@@ -61,7 +61,7 @@ impl Stored {
     pub fn load(file: GrantFile, enrolled: &Enrolled) -> Result<Self, String> {
         let verify =
             |b: &String| verify_grant(b, &enrolled.ring, &enrolled.me).map_err(|e| e.to_string());
-        let grant = verify(&file.bundle)?;
+        let grant = identity::verify_stored(&file.bundle, &enrolled.trust, &enrolled.me)?;
         let later = file
             .extensions
             .iter()
@@ -111,6 +111,10 @@ fn continues(after: &Grant, before: &Grant) -> Result<(), String> {
 /// May `after` extend this live grant? `most_s`: how long a grant may last on this host, extensions included.
 fn may_extend(after: &Grant, stored: &Stored, most_s: u64) -> Result<(), String> {
     continues(after, stored.newest().claims())?;
+    // It would go on without the view of revocations that every other grant needs.
+    if stored.grant.claims().mode == Mode::Breakglass {
+        return Err("a break-glass grant cannot be extended".into());
+    }
     if after.nbf > after.iat {
         return Err("an extension starts at once".into());
     }
@@ -155,6 +159,13 @@ impl Agent {
             .ok_or_else(|| unreachable("this host is not enrolled with an issuer"))?;
         let stored = self.pick(&core, uid, ask.grant.as_deref(), now)?;
         let claims = stored.grant.claims();
+        if claims.mode == Mode::Breakglass {
+            return Err(error(
+                Code::Denied,
+                "a break-glass grant cannot be extended",
+                Some("ask for a new grant with: jitctl elevate"),
+            ));
+        }
         let policy = enrolled.policy()?;
         let role = policy.roles.get(&claims.role).ok_or_else(|| {
             error(

@@ -3,6 +3,7 @@
 
 mod accept;
 mod activate;
+mod breakglass;
 mod details;
 mod doors;
 mod elevate;
@@ -38,6 +39,7 @@ use crate::deadline::Deadline;
 use crate::decide::View;
 use crate::effects::units::Units;
 use crate::events::{self, Log};
+use crate::store::codes::CodeFile;
 use crate::store::grants::{Cause, GrantFile};
 use crate::store::identity::Enrolled;
 use crate::store::pending::Pending;
@@ -71,6 +73,8 @@ pub struct Agent {
     pub core: RefCell<Core>,
     /// Statements are taken one after the other, whoever brings them.
     pub taking: tokio::sync::Mutex<()>,
+    /// Held while a break-glass code is being used: none is used twice.
+    pub breaking: tokio::sync::Mutex<()>,
     /// Held while the journal is read for somebody.
     pub explaining: tokio::sync::Mutex<()>,
     /// Something a waiter may wait for has changed.
@@ -83,6 +87,10 @@ pub struct Core {
     pub state: State,
     pub grants: BTreeMap<String, Stored>,
     pub pending: BTreeMap<String, Pending>,
+    /// Break-glass statements of this host, used ones too.
+    pub codes: BTreeMap<String, CodeFile>,
+    /// Tries of codes.
+    tries: breakglass::Tries,
     outcomes: Remembered<(u32, Outcome)>,
     /// Being put in force right now, by a task that will also take away what it gave if it must.
     arming: HashSet<String>,
@@ -233,6 +241,8 @@ impl Core {
             state,
             grants: BTreeMap::new(),
             pending: BTreeMap::new(),
+            codes: BTreeMap::new(),
+            tries: breakglass::Tries::default(),
             outcomes: Remembered::new(),
             arming: HashSet::new(),
             ending: HashSet::new(),

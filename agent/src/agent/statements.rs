@@ -8,6 +8,7 @@ use crate::clock;
 use crate::store::grants::{self, Cause, Phase};
 use crate::store::{identity, pending};
 use journal::kind;
+use statement::claims::Target;
 use statement::verify::{verify_grant, verify_policy, verify_revocation, verify_state};
 use std::rc::Rc;
 use wire::link::{Answer, Kind, Up};
@@ -60,6 +61,7 @@ impl Agent {
             Kind::State => self.take_state(blob),
             Kind::Policy => self.take_policy(blob).await,
             Kind::Trust => self.take_trust(blob).await,
+            Kind::Breakglass => self.take_breakglass(blob).await,
         };
         if let Err(why) = &taken {
             self.refuse_statement(kind, blob, why.clone()).await;
@@ -200,6 +202,9 @@ impl Agent {
         };
         for id in &ends {
             self.finish(id, Cause::Revoked);
+        }
+        if let Target::Grant(id) = &rev.target {
+            self.revoke_code(id);
         }
         self.log.later(
             self.record(kind::REVOCATION, now)

@@ -8,7 +8,6 @@ use crate::store::identity::{self, EnrolmentFile, Rotated};
 use crate::store::state::State;
 use journal::kind;
 use statement::trust::{VerifiedTrust, verify_next};
-use statement::verify::verify_grant;
 use std::rc::Rc;
 
 impl Agent {
@@ -66,7 +65,7 @@ impl Agent {
         let Some(enrolled) = &core.enrolled else {
             return Vec::new();
         };
-        let (claims, ring) = (next.claims(), next.ring());
+        let claims = next.claims();
         let carried = |jti: &String| {
             let same = claims.epoch == core.state.epoch;
             (if same {
@@ -83,7 +82,7 @@ impl Agent {
                 let stands = s.grant.claims().epoch == claims.epoch || carried(&s.file.jti);
                 !stands
                     || s.chain()
-                        .any(|g| verify_grant(g.bundle(), &ring, &enrolled.me).is_err())
+                        .any(|g| identity::verify_stored(g.bundle(), next, &enrolled.me).is_err())
             })
             .map(|s| s.file.jti.clone())
             .collect()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Pseudo terminals: of ssh, desktop windows, tmux.
 const DIR: &str = "/dev/pts";
-/// Terminals of one user that are written to.
+/// Terminals of one user, and users, that are written to.
 const MOST: usize = 64;
 
 /// Write one line to each terminal the user owns. What is not printable in it is left out.
@@ -21,15 +21,33 @@ pub fn tell(uid: u32, line: &str) {
     }
 }
 
+/// Write one line to the terminals of everyone who is here, as wall(1) does.
+pub fn tell_all(line: &str) {
+    let owner = |path: &PathBuf| fs::symlink_metadata(path).ok().map(|m| m.uid());
+    let mut everyone: Vec<u32> = all().iter().filter_map(owner).collect();
+    everyone.sort_unstable();
+    everyone.dedup();
+    everyone
+        .into_iter()
+        .take(MOST)
+        .for_each(|uid| tell(uid, line));
+}
+
 fn of(uid: u32) -> Vec<PathBuf> {
+    all()
+        .into_iter()
+        .filter(|p| fs::symlink_metadata(p).is_ok_and(|m| is_own(&m, uid)))
+        .take(MOST)
+        .collect()
+}
+
+fn all() -> Vec<PathBuf> {
     let Ok(dir) = fs::read_dir(DIR) else {
         return Vec::new();
     };
     dir.flatten()
         .filter(|e| is_number(&e.file_name().to_string_lossy()))
         .map(|e| e.path())
-        .filter(|p| fs::symlink_metadata(p).is_ok_and(|m| is_own(&m, uid)))
-        .take(MOST)
         .collect()
 }
 

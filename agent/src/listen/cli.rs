@@ -92,6 +92,7 @@ async fn serve_one(agent: &Rc<Agent>, peer: &Peer, request: Request) -> Reply {
         Request::Roles => Op::Roles,
         Request::ProveKey { .. } => Op::ProveKey,
         Request::Import { .. } => Op::Import,
+        Request::Breakglass(_) => Op::Breakglass,
         Request::Explain { .. } => Op::Explain,
     };
     if !may(peer.uid, op) {
@@ -116,6 +117,7 @@ async fn serve_one(agent: &Rc<Agent>, peer: &Peer, request: Request) -> Reply {
             issuer,
             secret_hash,
         } => agent.prove_key(host, issuer, secret_hash),
+        Request::Breakglass(ask) => agent.breakglass(peer, ask).await,
         Request::Import { kind, blob } => agent.import(kind, &blob).await,
         Request::Explain { subject } => agent.explain(peer.uid, subject).await,
     };

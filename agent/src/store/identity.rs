@@ -4,11 +4,14 @@ use super::{StoreError, load, save};
 use crate::effects::files;
 use crate::paths::{ENROLMENT_FILE, HOST_KEY_FILE};
 use serde::{Deserialize, Serialize};
+use statement::breakglass;
 use statement::claims::{Enrol, Policy};
 use statement::keys::KeyRing;
 use statement::sign::Signer;
 use statement::trust::{self, VerifiedTrust};
-use statement::verify::{HostIdentity, Verified, verify_enrol, verify_policy};
+use statement::verify::{
+    HostIdentity, Verified, VerifiedGrant, verify_enrol, verify_grant, verify_policy,
+};
 use std::path::Path;
 
 /// As kept on disk; verified anew at every start.
@@ -41,6 +44,8 @@ pub struct Rotated {
 pub struct Enrolled {
     pub file: EnrolmentFile,
     pub me: HostIdentity,
+    /// When it was enrolled, by the issuer's clock; Unix seconds.
+    pub since: u64,
     pub ring: KeyRing,
     pub trust: VerifiedTrust,
     /// `None` after a rotation that removed the key of the policy: no role is known until a new one comes.
@@ -103,10 +108,28 @@ pub fn verify(file: EnrolmentFile, key: &Signer) -> Result<Enrolled, String> {
     Ok(Enrolled {
         file,
         me,
+        since: enrol.iat,
         ring,
         trust,
         policy,
     })
+}
+
+/// A stored bundle, verified anew: an issuer's grant, or a break-glass statement that was used.
+///
+/// # Errors
+/// One sentence.
+pub fn verify_stored(
+    bundle: &str,
+    trust: &VerifiedTrust,
+    me: &HostIdentity,
+) -> Result<VerifiedGrant, String> {
+    let verified = if breakglass::is_kept(bundle) {
+        breakglass::verify_kept(bundle, trust, me)
+    } else {
+        verify_grant(bundle, &trust.ring(), me)
+    };
+    verified.map_err(|e| e.to_string())
 }
 
 /// The policy, if a key of this trust statement signed it, in its epoch.

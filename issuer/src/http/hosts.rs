@@ -10,11 +10,11 @@ use crate::clock;
 use crate::config::Https;
 use crate::files;
 use crate::out;
-use crate::store::{Host, Joining, Token};
+use crate::store::{Host, Joining, NewBreakglass, Token};
 use api::token::{self, LIFE_MAX};
 use api::{
-    Decommission, Enrol, Enrolled, HostInfo, Hosts, Join, MadeToken, NewToken, Receipt, Rename,
-    Seen,
+    AddBreakglass, AddedBreakglass, Decommission, Enrol, Enrolled, HostInfo, Hosts, Join,
+    MadeToken, NewToken, Receipt, Rename, Seen,
 };
 use axum::Json;
 use axum::body::Body;
@@ -283,6 +283,49 @@ pub async fn receipt(
         .call(move |core| core.store.receipt(&host, &seen))
         .await?;
     Ok(Json(serde_json::json!({})))
+}
+
+/// Root keys' word for an emergency, to be brought to its host. The issuer can neither make nor open one.
+pub async fn add_breakglass(State(app): State<Arc<App>>, body: Body) -> Answer<AddedBreakglass> {
+    let AddBreakglass { statement } = read(body).await?;
+    let claims = statement::breakglass::unverified(&statement)
+        .map_err(|e| Fault::invalid(format!("{e}.")))?;
+    let host = find(&app, &claims.host).await?;
+    if host.gone_at.is_some() {
+        return Err(Fault::invalid("The host was decommissioned."));
+    }
+    let me = app.authority.identity(&host)?;
+    let now = clock::unix();
+    let verified = app
+        .authority
+        .breakglass(&statement, &me)
+        .map_err(|e| Fault::invalid(format!("{e}.")))?;
+    if verified.claims().exp <= now {
+        return Err(Fault::invalid("Its time is over."));
+    }
+    let new = app
+        .db
+        .call(move |core| {
+            let claims = verified.claims();
+            let new = NewBreakglass {
+                id: &claims.id,
+                host: &claims.host,
+                exp: claims.exp,
+                doc: verified.doc(),
+            };
+            core.store.add_breakglass(&new, now)
+        })
+        .await?;
+    app.wake.notify_one();
+    out::info(format_args!(
+        "break-glass {} for {}",
+        claims.id, claims.host
+    ));
+    Ok(Json(AddedBreakglass {
+        id: claims.id,
+        host: host.name,
+        new,
+    }))
 }
 
 pub async fn rename(State(app): State<Arc<App>>, body: Body) -> Answer<HostInfo> {

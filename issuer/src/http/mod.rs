@@ -65,6 +65,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route(api::path::RECEIPTS, post(hosts::receipt))
         .route(api::path::ENROL, post(hosts::join))
         .route(api::path::ENROL_TOKENS, post(hosts::new_token))
+        .route(api::path::BREAKGLASS, post(hosts::add_breakglass))
         .route(api::path::BACKUP, post(calls::backup))
         .route(api::path::HOSTS, get(hosts::list).post(hosts::enrol))
         .route(api::path::RENAME, post(hosts::rename))

@@ -43,7 +43,7 @@ enum Away {
 }
 
 /// Every call there is. What is not here is refused.
-const TABLE: [(Method, &str, Who, Away); 15] = [
+const TABLE: [(Method, &str, Who, Away); 16] = [
     (Method::GET, api::path::HEALTHZ, Who::Anyone, Away::Yes),
     // For what watches over this box, and for balancers.
     (Method::GET, api::path::READYZ, Who::Anyone, Away::Yes),
@@ -75,6 +75,12 @@ const TABLE: [(Method, &str, Who, Away); 15] = [
     (
         Method::POST,
         api::path::ENROL_TOKENS,
+        Who::RootOrIssuer,
+        Away::No,
+    ),
+    (
+        Method::POST,
+        api::path::BREAKGLASS,
         Who::RootOrIssuer,
         Away::No,
     ),
@@ -177,6 +183,7 @@ mod tests {
             ),
             (Method::POST, "/v1/enrol", [true, false, true, false, true]),
             (Method::POST, "/v1/enrol-tokens", box_only),
+            (Method::POST, "/v1/breakglass", box_only),
             (Method::POST, "/v1/backup", box_only),
             (Method::GET, "/v1/hosts", box_only),
             (Method::POST, "/v1/hosts", box_only),

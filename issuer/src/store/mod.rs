@@ -156,6 +156,17 @@ pub struct StoredPolicy {
     pub jws: String,
 }
 
+/// A break-glass statement for its host.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBreakglass<'a> {
+    pub id: &'a str,
+    /// Id.
+    pub host: &'a str,
+    /// Unix seconds.
+    pub exp: u64,
+    pub doc: &'a str,
+}
+
 /// One entry of the numbered log that streams are made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
@@ -246,6 +257,9 @@ pub trait Store: Send {
 
     /// Puts a trust statement into the log, for all hosts enrolled by then. False when it is there.
     fn add_trust(&mut self, doc: &str, at: u64) -> Result<bool, Error>;
+
+    /// Puts a break-glass statement into its host's log. False when one of that id is there.
+    fn add_breakglass(&mut self, new: &NewBreakglass<'_>, at: u64) -> Result<bool, Error>;
 
     /// The newest requests, as they came.
     fn recorded(&mut self, limit: u32) -> Result<Vec<Recorded>, Error>;

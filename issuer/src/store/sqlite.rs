@@ -1,8 +1,8 @@
 //! SQLite: WAL, `synchronous=FULL`, one connection.
 
 use super::{
-    Asked, Granted, Head, Host, Joining, Logged, Minted, Next, Recorded, Revoking, Settled, Signed,
-    Store, StoredPolicy, Token, hosts,
+    Asked, Granted, Head, Host, Joining, Logged, Minted, NewBreakglass, Next, Recorded, Revoking,
+    Settled, Signed, Store, StoredPolicy, Token, hosts,
 };
 use crate::error::Error;
 use api::{Kind, Seen, Status};
@@ -16,10 +16,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each step brings a store from one version to the next; an empty file has version 0.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("schema.sql"),
     include_str!("schema2.sql"),
     include_str!("schema3.sql"),
+    include_str!("schema4.sql"),
 ];
 
 pub struct Sqlite {
@@ -221,7 +222,13 @@ impl Store for Sqlite {
     ) -> Result<Revoking, Error> {
         let tx = self.begin()?;
         let (kind, id, latest) = match target {
-            Target::Grant(jti) => ("grant", jti, "SELECT max(exp) FROM granted WHERE jti = ?1"),
+            // A break-glass grant begins at the latest when its statement's time is over.
+            Target::Grant(jti) => (
+                "grant",
+                jti,
+                "SELECT max(exp) FROM (SELECT exp FROM granted WHERE jti = ?1
+                 UNION ALL SELECT exp + 43200 FROM breakglass WHERE id = ?1)",
+            ),
             Target::Sub(sub) => ("sub", sub, "SELECT max(exp) FROM granted WHERE sub = ?1"),
             Target::Host(host) => ("host", host, "SELECT max(exp) FROM granted WHERE host = ?1"),
             Target::Kid(_) | Target::Approver(_) | Target::IssuedBefore(_) => {
@@ -280,6 +287,25 @@ impl Store for Sqlite {
         )?;
         if !there {
             append(&tx, Kind::Trust, None, None, at, doc)?;
+            tx.commit()?;
+        }
+        Ok(!there)
+    }
+
+    fn add_breakglass(&mut self, new: &NewBreakglass<'_>, at: u64) -> Result<bool, Error> {
+        let tx = self.begin()?;
+        let there: bool = tx.query_row(
+            "SELECT EXISTS (SELECT 1 FROM breakglass WHERE id = ?1)",
+            [new.id],
+            |row| row.get(0),
+        )?;
+        if !there {
+            let (host, exp) = (Some(new.host), Some(new.exp));
+            let n = append(&tx, Kind::Breakglass, host, exp, at, new.doc)?;
+            tx.execute(
+                "INSERT INTO breakglass (id, host, exp, n) VALUES (?1, ?2, ?3, ?4)",
+                params![new.id, new.host, int(new.exp)?, int(n)?],
+            )?;
             tx.commit()?;
         }
         Ok(!there)
@@ -353,7 +379,7 @@ impl Store for Sqlite {
             "SELECT n, kind, host, blob FROM log
              WHERE n > ?1 AND (host IS NULL OR host = ?2) AND (exp IS NULL OR exp > ?3)
                AND (kind <> 'policy' OR n = (SELECT max(n) FROM policy))
-               AND (kind <> 'trust' OR at >= (SELECT enrolled_at FROM host WHERE id = ?2))
+               AND (kind NOT IN ('trust', 'breakglass') OR at >= (SELECT enrolled_at FROM host WHERE id = ?2))
              ORDER BY n LIMIT ?4",
         )?;
         let rows = query.query_map(params![int(after)?, host, int(now)?, limit], logged)?;

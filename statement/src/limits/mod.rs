@@ -1,5 +1,6 @@
 //! Limits of every claim. A statement that breaks one is refused, also when its signature is right.
 
+mod breakglass;
 mod forms;
 mod host_auth;
 mod right;
@@ -28,6 +29,8 @@ pub const MAX_HOST_AUTH_LIFE: u64 = 60;
 pub const STATE_LIFE: u64 = 120;
 /// Longest life of a trust statement, seconds.
 pub const MAX_TRUST_LIFE: u64 = 400 * 86_400;
+/// Longest life of an unused break-glass statement, seconds.
+pub const MAX_BREAKGLASS_LIFE: u64 = 400 * 86_400;
 /// Bytes of a reason and of a ticket.
 pub const MAX_REASON: usize = 512;
 pub const MAX_TICKET: usize = 64;
