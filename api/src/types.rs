@@ -34,7 +34,7 @@ pub enum Status {
     Denied,
 }
 
-/// `POST /v1/revocations`. Targets are `grant`, `sub` and `host`.
+/// `POST /v1/revocations`. Targets are `grant`, `sub`, `host`, `kid` and `issued_before`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {

@@ -115,6 +115,18 @@ impl Authority {
             .map_err(Error::OwnStatement)
     }
 
+    /// The key that signs grants now.
+    #[must_use]
+    pub fn grant_kid(&self) -> &str {
+        self.grant.kid()
+    }
+
+    /// Until when a grant of this key may begin, if it may sign grants.
+    #[must_use]
+    pub fn signs_grants_until(&self, kid: &str) -> Option<u64> {
+        self.ring.find(kid, Typ::Grant).map(|record| record.exp)
+    }
+
     /// Would hosts still take this policy?
     #[must_use]
     pub fn bears(&self, policy: &str) -> bool {

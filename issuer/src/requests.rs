@@ -55,10 +55,15 @@ pub async fn submit(
     let not_authentic = |why: &str| Rejected::NotAuthentic(why.to_owned());
     let kid = claimed_key(&jws).ok_or_else(|| not_authentic("This is not a signed request."))?;
     let hash = sha256_b64(jws.as_bytes());
-    let (host, before) = db
+    let ours = authority.grant_kid().to_owned();
+    let (host, before, revoked) = db
         .call(move |core| {
             let host = core.store.host_by_kid(&kid)?;
-            Ok((host, core.store.settled(&hash)?))
+            let revoked = [
+                core.store.kid_revoked(&kid)?,
+                core.store.kid_revoked(&ours)?,
+            ];
+            Ok((host, core.store.settled(&hash)?, revoked))
         })
         .await?;
     let Some(host) = host else {
@@ -68,6 +73,20 @@ pub async fn submit(
     };
     if host.gone_at.is_some() {
         return Err(not_authentic("This host was decommissioned."));
+    }
+    // Hosts would refuse what is given all the same.
+    match revoked {
+        [true, _] => {
+            return Err(not_authentic(
+                "This host's key was revoked; enrol it again with a new one.",
+            ));
+        }
+        [_, true] => {
+            return Err(not_authentic(
+                "The issuer's key for grants was revoked; its people must rotate it.",
+            ));
+        }
+        [false, false] => {}
     }
     let identity = authority.identity(&host)?;
     let request = statement::verify_request(&jws, &identity.key)

@@ -83,11 +83,12 @@ Examples:
 
 Exit code 6 when no grant is active.")]
     Status(Status),
-    /// End rights from the issuer's side: a grant, a user's grants or a host's grants (root)
+    /// End rights from the issuer's side: a grant, a user's, a host's, a key's or all until a time (root)
     #[command(after_help = "\
 Examples:
   jitctl revoke 01JD3ZK5T2M8Q4W7X9Y0B1C2D3 --reason 'wrong host'
   jitctl revoke --user alice --reason 'laptop stolen'
+  jitctl revoke --before 1s --reason 'grant key seen elsewhere'    all that was given until now
 
 A revocation cannot be taken back.")]
     Revoke(Revoke),
@@ -259,7 +260,7 @@ pub struct Status {
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("target").required(true).args(["id", "user", "host"])))]
+#[command(group(ArgGroup::new("target").required(true).args(["id", "user", "host", "key", "before"])))]
 pub struct Revoke {
     /// Grant to end
     #[arg(value_name = "ID")]
@@ -270,6 +271,12 @@ pub struct Revoke {
     /// End all grants of this host: its name, `localhost` or its id
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
+    /// End all that this key bears, now and later: one that signs grants, or a host's own
+    #[arg(long, value_name = "KID")]
+    pub key: Option<String>,
+    /// End all grants of all hosts given before: 2026-11-20T13:56:03Z, or 15m for that long ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub before: Option<jiff::Timestamp>,
     /// Why; stands in the revocation
     #[arg(long, value_name = "TEXT", value_parser = revoke_reason)]
     pub reason: String,

@@ -17,7 +17,7 @@ pub fn command(ctx: &Context, args: &args::Revoke) -> Result<u8, Failure> {
         (Some(id), _, _) => Target::Grant(id.clone()),
         (_, Some(user), _) => Target::Sub(host::subject(&host::machine_id()?, uid(user)?)),
         (_, _, Some(name)) => Target::Host(host_id(name)?),
-        (None, None, None) => return Err(Failure::new(Code::Usage, "Say what to revoke.")),
+        (None, None, None) => by_key_or_time(args)?,
     };
     let revoke = api::Revoke {
         target,
@@ -32,6 +32,16 @@ pub fn command(ctx: &Context, args: &args::Revoke) -> Result<u8, Failure> {
     ctx.out
         .note("The host ends it when the link brings it; see `jitctl status --all`.");
     Ok(Exit::Ok.code())
+}
+
+fn by_key_or_time(args: &args::Revoke) -> Result<Target, Failure> {
+    match (&args.key, &args.before) {
+        (Some(kid), _) => Ok(Target::Kid(kid.clone())),
+        (_, Some(time)) => u64::try_from(time.as_second())
+            .map(Target::IssuedBefore)
+            .map_err(|_| Failure::new(Code::Usage, "That time is before 1970.")),
+        (None, None) => Err(Failure::new(Code::Usage, "Say what to revoke.")),
+    }
 }
 
 /// This host, or one that its issuer knows.

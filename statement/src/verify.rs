@@ -107,6 +107,11 @@ impl VerifiedGrant {
         self.grant.kid()
     }
 
+    /// Key that signed the request: the host's.
+    pub fn request_kid(&self) -> &str {
+        self.request.kid()
+    }
+
     /// The persons who approved it; empty for an automatic one. They fill what the trust statement demands.
     pub fn approvers(&self) -> &[Approver] {
         &self.approvers

@@ -144,7 +144,7 @@ pub fn revokes(r: &claims::Revocation, verified: &VerifiedGrant, me: &HostIdenti
         Target::Grant(jti) => *jti == grant.jti || grant.extends.as_deref() == Some(jti),
         Target::Sub(sub) => *sub == grant.sub && older,
         Target::Host(host) => *host == me.host && older,
-        Target::Kid(k) => k == verified.kid(),
+        Target::Kid(k) => k == verified.kid() || k == verified.request_kid(),
         // His word counts no more, whenever it was given.
         Target::Approver(who) => verified.approvers().iter().any(|a| a.person == *who),
         Target::IssuedBefore(t) => grant.iat < *t,

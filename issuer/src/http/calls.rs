@@ -7,7 +7,7 @@ use crate::backup;
 use crate::clock;
 use crate::out;
 use crate::requests;
-use crate::store::Revoking;
+use crate::store::{Next, Revoking};
 use api::{BackedUp, Health, Revoke, Revoked, Submit, Submitted};
 use axum::Json;
 use axum::body::Body;
@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 use statement::claims::Target;
+use statement::limits::{MAX_AHEAD, MAX_LIFE};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,20 +60,27 @@ pub async fn revocations(
         return Err(Fault::from(Refusal::NotAllowed));
     };
     let Revoke { target, reason } = read(body).await?;
-    if !matches!(target, Target::Grant(_) | Target::Sub(_) | Target::Host(_)) {
-        return Err(Fault::invalid("A target is a grant, a sub or a host."));
+    if matches!(target, Target::Approver(_)) {
+        return Err(Fault::invalid(
+            "A target is a grant, a sub, a host, a kid or issued_before.",
+        ));
     }
     if reason.trim().is_empty() {
         return Err(Fault::invalid("A revocation needs a reason."));
     }
+    let now = clock::unix();
+    let reach = reach(&app, &target, now).await?;
     let authority = Arc::clone(&app.authority);
     let what = target.clone();
     let done = app
         .db
         .call(move |core| {
-            let now = clock::unix();
             core.store.revoke(&target, by, now, &mut |next| {
-                authority.revocation(&target, &reason, now, next)
+                let next = Next {
+                    reach: next.reach.max(reach),
+                    ..next.clone()
+                };
+                authority.revocation(&target, &reason, now, &next)
             })
         })
         .await?;
@@ -90,6 +98,32 @@ pub async fn revocations(
             }
             _ => Fault::not_found("unknown-grant", "There is no such grant."),
         }),
+    }
+}
+
+/// Latest end of a grant that a key may still bear, and whether there is such a key at all; whether a time has come.
+async fn reach(app: &App, target: &Target, now: u64) -> Result<u64, Fault> {
+    match target {
+        Target::IssuedBefore(t) if *t > now + 1 => Err(Fault::invalid(
+            "What is to be given later cannot be revoked now.",
+        )),
+        Target::Kid(kid) => {
+            let which = kid.clone();
+            let host = app.db.call(move |core| core.store.host_by_kid(&which));
+            let until = match app.authority.signs_grants_until(kid) {
+                Some(until) => until,
+                // Nothing is given for it from now on.
+                None if host.await?.is_some() => now,
+                None => {
+                    return Err(Fault::not_found(
+                        "unknown-key",
+                        "No host has this key, and it signs no grants.",
+                    ));
+                }
+            };
+            Ok(until + MAX_AHEAD + MAX_LIFE)
+        }
+        _ => Ok(0),
     }
 }
 

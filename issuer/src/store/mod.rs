@@ -110,7 +110,7 @@ pub struct Granted {
     pub exp: u64,
     /// The compact request it answers.
     pub request: String,
-    /// By its id, or by its subject or host after it was given.
+    /// By its id, or by its subject, host, key or time after it was given.
     pub revoked: bool,
 }
 
@@ -254,6 +254,9 @@ pub trait Store: Send {
         at: u64,
         sign: &mut dyn FnMut(&Next) -> Result<Signed, Error>,
     ) -> Result<Revoking, Error>;
+
+    /// Does a revocation name this key?
+    fn kid_revoked(&mut self, kid: &str) -> Result<bool, Error>;
 
     /// Puts a trust statement into the log, for all hosts enrolled by then. False when it is there.
     fn add_trust(&mut self, doc: &str, at: u64) -> Result<bool, Error>;

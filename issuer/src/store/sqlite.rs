@@ -16,11 +16,12 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each step brings a store from one version to the next; an empty file has version 0.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("schema2.sql"),
     include_str!("schema3.sql"),
     include_str!("schema4.sql"),
+    include_str!("schema5.sql"),
 ];
 
 pub struct Sqlite {
@@ -197,7 +198,11 @@ impl Store for Sqlite {
             "SELECT g.host, g.sub, g.exp, request.jws, EXISTS (
                  SELECT 1 FROM revocation AS r WHERE (r.kind = 'grant' AND r.target = g.jti)
                  OR (r.n > g.n AND ((r.kind = 'sub' AND r.target = g.sub)
-                                 OR (r.kind = 'host' AND r.target = g.host))))
+                                 OR (r.kind = 'host' AND r.target = g.host)
+                                 OR (r.kind = 'issued_before' AND CAST(r.target AS INTEGER) > request.at)
+                                 OR (r.kind = 'kid' AND r.target IN (
+                                         SELECT kid FROM host WHERE id = g.host))
+                                 OR (r.kind = 'kid' AND r.target NOT IN (SELECT kid FROM host)))))
              FROM granted AS g JOIN request ON request.hash = g.request WHERE g.jti = ?1",
             [jti],
             |row| {
@@ -221,6 +226,10 @@ impl Store for Sqlite {
         sign: &mut dyn FnMut(&Next) -> Result<Signed, Error>,
     ) -> Result<Revoking, Error> {
         let tx = self.begin()?;
+        let time = match target {
+            Target::IssuedBefore(t) => t.to_string(),
+            _ => String::new(),
+        };
         let (kind, id, latest) = match target {
             // A break-glass grant begins at the latest when its statement's time is over.
             Target::Grant(jti) => (
@@ -231,22 +240,32 @@ impl Store for Sqlite {
             ),
             Target::Sub(sub) => ("sub", sub, "SELECT max(exp) FROM granted WHERE sub = ?1"),
             Target::Host(host) => ("host", host, "SELECT max(exp) FROM granted WHERE host = ?1"),
-            Target::Kid(_) | Target::Approver(_) | Target::IssuedBefore(_) => {
-                return Ok(Revoking::Unknown);
-            }
+            // Whether there is such a key, and what it may still sign, the caller knows.
+            Target::Kid(kid) => (
+                "kid",
+                kid,
+                "SELECT max(exp) FROM granted WHERE ?1 IS NOT NULL",
+            ),
+            Target::IssuedBefore(_) => (
+                "issued_before",
+                &time,
+                "SELECT max(exp) FROM granted WHERE ?1 IS NOT NULL",
+            ),
+            Target::Approver(_) => return Ok(Revoking::Unknown),
         };
         let latest: Option<i64> = tx.query_row(latest, [id], |row| row.get(0))?;
         let known = match target {
             Target::Host(host) => hosts::one(&tx, "id = ?1", host)?.is_some(),
+            Target::Kid(_) | Target::IssuedBefore(_) => true,
             _ => latest.is_some(),
         };
         if !known {
             return Ok(Revoking::Unknown);
         }
-        // A grant needs it once. A subject or a host may have new grants since the last time.
+        // A grant and a key need it once. A subject or a host may have new grants since the last time.
         let before: Option<u64> = tx
             .query_row(
-                "SELECT serial FROM revocation WHERE kind = 'grant' AND kind = ?1 AND target = ?2",
+                "SELECT serial FROM revocation WHERE kind IN ('grant', 'kid') AND kind = ?1 AND target = ?2",
                 params![kind, id],
                 |row| uint(row, 0),
             )
@@ -256,7 +275,7 @@ impl Store for Sqlite {
         }
         // It also ends what extends the grant by now: no life that begins by now ends later.
         let extended = match target {
-            Target::Grant(_) => at + MAX_LIFE,
+            Target::Grant(_) | Target::IssuedBefore(_) => at + MAX_LIFE,
             _ => 0,
         };
         let prev = rev_head(&tx)?;
@@ -276,6 +295,14 @@ impl Store for Sqlite {
         Ok(Revoking::Done {
             serial: next.serial,
         })
+    }
+
+    fn kid_revoked(&mut self, kid: &str) -> Result<bool, Error> {
+        Ok(self.db.query_row(
+            "SELECT EXISTS (SELECT 1 FROM revocation WHERE kind = 'kid' AND target = ?1)",
+            [kid],
+            |row| row.get(0),
+        )?)
     }
 
     fn add_trust(&mut self, doc: &str, at: u64) -> Result<bool, Error> {
