@@ -273,6 +273,29 @@ fn every_test_that_a_page_names_exists() {
     assert!(named > 30, "the page of the pitfalls is not where it was");
 }
 
+/// What works when a part is away: each row of the page is a test, each such test is called and has its row.
+#[test]
+fn each_row_of_the_offline_matrix_names_its_test() {
+    let read = |path: &str| fs::read_to_string(project::root().join(path)).unwrap();
+    let (page, test) = (
+        read("docs/reference/offline-matrix.md"),
+        read("tests/tests/offline/mod.rs"),
+    );
+    let word = |line: &str| line.split('(').next().unwrap_or_default().to_owned();
+    let rows = page.lines().filter(|l| l.starts_with("| "));
+    let named: Vec<String> = rows
+        .filter_map(|l| l.split('`').rfind(|w| w.starts_with("row_")))
+        .map(str::to_owned)
+        .collect();
+    let made = test.lines().filter_map(|l| l.strip_prefix("fn "));
+    let made: Vec<String> = made.filter(|l| l.starts_with("row_")).map(word).collect();
+    let calls = test.lines().map(str::trim);
+    let called: Vec<String> = calls.filter(|l| l.starts_with("row_")).map(word).collect();
+    assert!(named.len() > 5, "the matrix is not where it was");
+    assert_eq!(named, made);
+    assert_eq!(named, called);
+}
+
 /// Every Rust file of ours: path below the root, and text.
 fn sources() -> Vec<(String, String)> {
     files()

@@ -7,6 +7,8 @@
     clippy::print_stderr
 )]
 
+mod offline;
+
 use std::env;
 use std::thread;
 use std::time::{Duration, SystemTime};

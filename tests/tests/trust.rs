@@ -379,6 +379,27 @@ fn a_host_follows_its_root_keys_and_nobody_else() {
         grant
     };
     let (stays, goes) = (give(&mut link, &mut alice), give(&mut link, &mut alice));
+    // Parts of two truths, and a counter run up as far as it goes: it keeps honest states out until the new epoch.
+    let ver = chain.claims.trust_ver;
+    let said = |seq: u64, rev: &(u64, String)| {
+        let state = state(like.epoch, seq, ver, rev);
+        keys.state.sign(Typ::State, &state).unwrap()
+    };
+    let mixed = said(seq + 2, &(serial, sha256_b64(b"another chain")));
+    all_refused(
+        &host,
+        &mut link,
+        &[("mixed", Kind::State, mixed, "names another chain")],
+    );
+    link.deliver(Kind::State, &said(u64::MAX, &rev));
+    let behind = [(
+        "after a run",
+        Kind::State,
+        said(seq + 3, &rev),
+        "older than",
+    )];
+    all_refused(&host, &mut link, &behind);
+    assert_eq!(stored(&host, "state")["state_seq"], u64::MAX);
     let new_root = Signer::generate().unwrap().0;
     let next = chain.next(&|c| {
         c.epoch += 1;
