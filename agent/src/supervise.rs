@@ -179,6 +179,7 @@ async fn watch(agent: &Rc<Agent>, mut orders: Orders) {
         agent.look_at_clock();
         agent.collect_proofs().await;
         agent.close_old_requests();
+        agent.ask_about_open();
         agent.ask_for_missing();
     }
 }

@@ -4,10 +4,11 @@ use crate::error::Error;
 use crate::sse;
 use crate::transport::Transport;
 use crate::types::{
-    AddBreakglass, AddedBreakglass, BackedUp, Decommission, Enrol, Enrolled, Event, Health,
-    HostInfo, Hosts, Join, MadeToken, NewToken, PROBLEM_TYPE, Problem, Rename, Revoke, Revoked,
-    Submit, Submitted,
+    AddBreakglass, AddedBreakglass, Approve, BackedUp, Decommission, Deny, Enrol, Enrolled, Event,
+    Health, HostInfo, Hosts, Join, MadeToken, NewToken, PROBLEM_TYPE, Problem, Rename, Revoke,
+    Revoked, Submit, Submitted,
 };
+use crate::word::{self, Word};
 use crate::{BODY_MAX, path};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -121,6 +122,49 @@ impl Client {
     /// [`Error`].
     pub async fn add_breakglass(&self, add: &AddBreakglass) -> Result<AddedBreakglass, Error> {
         self.post(path::BREAKGLASS, add).await
+    }
+
+    /// Hands in that a host takes a request back: exactly these bytes of a [`crate::Withdraw`], with its word for them.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn withdraw(&self, body: String, word: &str) -> Result<(), Error> {
+        let mut request = self.request(Method::POST, path::WITHDRAW, Bytes::from(body))?;
+        bear(&mut request, word)?;
+        let _: serde::de::IgnoredAny = self.whole(request).await?;
+        Ok(())
+    }
+
+    /// Approves a request. The same signature again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn approve(&self, approve: &Approve) -> Result<Submitted, Error> {
+        self.post(path::APPROVE, approve).await
+    }
+
+    /// What a person signs, in [`word::NAMESPACE`], to make a call.
+    #[must_use]
+    pub fn to_sign(&self, call: &Call, at: u64, nonce: &str) -> String {
+        let parts = (call.method.as_str(), call.target.as_str(), &call.body[..]);
+        word::text(self.transport.address(), parts, at, nonce)
+    }
+
+    /// Makes a person's call; without a word, as root on the issuer's box.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn call<A: DeserializeOwned>(
+        &self,
+        call: &Call,
+        word: Option<&Word>,
+    ) -> Result<A, Error> {
+        let body = Bytes::from(call.body.clone());
+        let mut request = self.request(call.method.clone(), &call.target, body)?;
+        if let Some(word) = word {
+            authorize(&mut request, &word.encode())?;
+        }
+        self.whole(request).await
     }
 
     /// Has the store copied.
@@ -274,11 +318,56 @@ impl Client {
 
 /// Adds a host's word; no log shows it.
 fn bear(request: &mut Request<Full<Bytes>>, word: &str) -> Result<(), Error> {
-    let mut value = HeaderValue::try_from(format!("Bearer {word}"))
-        .map_err(|e| Error::Garbled(e.to_string()))?;
+    authorize(request, &format!("Bearer {word}"))
+}
+
+fn authorize(request: &mut Request<Full<Bytes>>, value: &str) -> Result<(), Error> {
+    let mut value = HeaderValue::try_from(value).map_err(|e| Error::Garbled(e.to_string()))?;
     value.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, value);
     Ok(())
+}
+
+/// A call that a person makes.
+#[derive(Clone, Debug)]
+pub struct Call {
+    method: Method,
+    target: String,
+    body: Vec<u8>,
+}
+
+impl Call {
+    /// What waits for the caller; answered by [`crate::WaitingList`].
+    #[must_use]
+    pub fn list() -> Self {
+        Self {
+            method: Method::GET,
+            target: path::REQUESTS.to_owned(),
+            body: Vec::new(),
+        }
+    }
+
+    /// One request, also one that is decided; answered by [`crate::Waiting`].
+    #[must_use]
+    pub fn show(id: &str) -> Self {
+        Self {
+            method: Method::GET,
+            target: format!("{}?id={}", path::SHOW, percent(id)),
+            body: Vec::new(),
+        }
+    }
+
+    /// Answered by [`Submitted`].
+    ///
+    /// # Errors
+    /// [`Error::Garbled`].
+    pub fn deny(deny: &Deny) -> Result<Self, Error> {
+        Ok(Self {
+            method: Method::POST,
+            target: path::DENY.to_owned(),
+            body: serde_json::to_vec(deny).map_err(|e| Error::Garbled(e.to_string()))?,
+        })
+    }
 }
 
 /// Closes the connection when dropped.

@@ -14,20 +14,27 @@ mod tls;
 pub mod token;
 mod transport;
 mod types;
+pub mod word;
 
-pub use client::{Client, Events};
+pub use client::{Call, Client, Events};
 pub use error::Error;
 pub use tls::{BadRoots, Roots};
 pub use transport::{Address, BadUrl, Transport};
 pub use types::{
-    AddBreakglass, AddedBreakglass, BackedUp, Decommission, Enrol, Enrolled, Event, Health,
-    HostInfo, Hosts, Join, Kind, MadeToken, NewToken, PROBLEM_TYPE, Problem, Receipt, Rename,
-    Revoke, Revoked, Seen, Status, Submit, Submitted,
+    AddBreakglass, AddedBreakglass, Approve, BackedUp, Decommission, Deny, Enrol, Enrolled, Event,
+    Health, HostInfo, Hosts, Join, Kind, MadeToken, NewToken, PROBLEM_TYPE, Problem, Receipt,
+    Rename, Revoke, Revoked, Seen, Standing, Status, Submit, Submitted, Waiting, WaitingList,
+    Withdraw,
 };
 
 /// Paths of the calls.
 pub mod path {
     pub const REQUESTS: &str = "/v1/requests";
+    /// With `?id=`.
+    pub const SHOW: &str = "/v1/requests/show";
+    pub const APPROVE: &str = "/v1/requests/approve";
+    pub const DENY: &str = "/v1/requests/deny";
+    pub const WITHDRAW: &str = "/v1/requests/withdraw";
     pub const STREAM: &str = "/v1/stream";
     pub const SYNC: &str = "/v1/sync";
     pub const REVOCATIONS: &str = "/v1/revocations";

@@ -84,8 +84,9 @@ impl Address {
         matches!(self, Self::Https { .. })
     }
 
-    /// `Host:` of a request.
-    pub(crate) fn authority(&self) -> String {
+    /// `Host:` of a request: `localhost` for a socket of this box.
+    #[must_use]
+    pub fn authority(&self) -> String {
         match self {
             Self::Unix(_) => "localhost".to_owned(),
             Self::Https { host, port } if host.contains(':') => format!("[{host}]:{port}"),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use statement::claims::{Jwk, Target};
+use statement::people::Approval;
 use std::collections::BTreeMap;
 
 /// `POST /v1/requests`
@@ -32,6 +33,80 @@ pub enum Status {
     Accepted,
     Pending,
     Denied,
+}
+
+/// Where a request that people must approve stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It waits.
+    Open,
+    /// Granted.
+    Approved,
+    Denied,
+    /// Taken back by whoever asked.
+    Withdrawn,
+    /// Nobody decided it in its time.
+    Expired,
+}
+
+/// A request as those see it who may approve it. Whoever shows it reads all but the name of the host and the standing from
+/// the request's own bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    pub id: String,
+    /// `jit-request+jwt`, compact: an approval signs exactly these bytes.
+    pub request: String,
+    /// What the issuer calls the host.
+    pub host_name: String,
+    pub standing: Standing,
+    /// `1 of ops`; empty unless it is open.
+    pub waiting_for: String,
+    /// Why it is not open any more.
+    pub detail: String,
+    /// Unix seconds, by the issuer's clock.
+    pub at: u64,
+    /// Unix seconds; then it dies.
+    pub until: u64,
+    /// Those that were taken.
+    pub approvals: Vec<Approval>,
+}
+
+/// Answer of `GET /v1/requests`: what is open and the caller may approve, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitingList {
+    pub requests: Vec<Waiting>,
+}
+
+/// `POST /v1/requests/approve`, answered by [`Submitted`]. The signature over the request's bytes says who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approve {
+    pub id: String,
+    /// Armoured SSH signature over the request's compact bytes; none: root's word on the issuer's box.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sig: Option<String>,
+}
+
+/// `POST /v1/requests/deny`, answered by [`Submitted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deny {
+    pub id: String,
+    /// As of a revocation; for whoever asked.
+    pub reason: String,
+}
+
+/// `POST /v1/requests/withdraw`, with the host's word for exactly these bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdraw {
+    /// Id.
+    pub host: String,
+    /// SHA-256 of the request's compact bytes, base64url.
+    pub request: String,
 }
 
 /// `POST /v1/revocations`. Targets are `grant`, `sub`, `host`, `kid` and `issued_before`.

@@ -14,6 +14,7 @@ use statement::detail::Detail;
 use statement::digest::sha256_b64;
 use statement::keys::{KeyRing, PublicKey};
 use statement::limits::{MAX_REASON, MAX_TICKET, STATE_LIFE};
+use statement::people::Approval;
 use statement::role::Role;
 use statement::sign::{self, SignError, Signer};
 use statement::trust::{self, MAX_TRUST};
@@ -44,6 +45,8 @@ pub struct Terms<'a> {
     pub max_stale: u32,
     pub policy: PolicyRef,
     pub host: &'a HostIdentity,
+    /// Of the request; none: an automatic grant.
+    pub approvals: &'a [Approval],
 }
 
 impl Authority {
@@ -127,6 +130,12 @@ impl Authority {
         self.ring.find(kid, Typ::Grant).map(|record| record.exp)
     }
 
+    /// Keys, people and rules, as hosts have them.
+    #[must_use]
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
     /// Would hosts still take this policy?
     #[must_use]
     pub fn bears(&self, policy: &str) -> bool {
@@ -198,7 +207,7 @@ impl Authority {
         let jti = id::ulid(terms.now_ms, random()?);
         let claims = self.grant_claims(asked, &asked.hash(), &jti, terms);
         let jws = self.grant.sign(Typ::Grant, &claims)?;
-        let bundle = sign::bundle(&jws, asked.jws());
+        let bundle = sign::approved(&jws, asked.jws(), terms.approvals);
         statement::verify_grant(&bundle, &self.ring, terms.host).map_err(Error::OwnStatement)?;
         Ok(Minted {
             jti,
@@ -225,7 +234,10 @@ impl Authority {
             role: asked.role.clone(),
             authorization_details: asked.authorization_details.clone(),
             req_hash: hash.to_owned(),
-            mode: Mode::Auto,
+            mode: match terms.approvals {
+                [] => Mode::Auto,
+                _ => Mode::Approved,
+            },
             policy: terms.policy.clone(),
             reason: asked.reason.clone(),
             ticket: asked.ticket.clone(),
@@ -268,6 +280,7 @@ impl Authority {
                 groups: Vec::new(),
                 key: self.grant.public(),
             },
+            approvals: &[],
         };
         let claims = self.grant_claims(&asked, &policy.digest, &asked.id, &terms);
         self.grant.sign(Typ::Grant, &claims)?;

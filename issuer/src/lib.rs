@@ -10,6 +10,7 @@
 //! The calls are in `docs/spec/api.md`, the statements in `docs/spec/statements.md`, the policy in
 //! `docs/spec/policy.md`.
 
+mod approvals;
 pub mod ask;
 pub mod authority;
 pub mod backup;

@@ -3,6 +3,7 @@
 //! What is not authentic is refused and leaves no trace. What is authentic is settled once, by its bytes: granted
 //! or denied with a sentence, the same whenever it comes again.
 
+use crate::approvals;
 use crate::authority::{Authority, Terms, too_large};
 use crate::clock;
 use crate::error::Error;
@@ -19,6 +20,7 @@ use statement::claims::{PolicyRef, Request};
 use statement::detail::Detail;
 use statement::digest::sha256_b64;
 use statement::limits::MAX_AHEAD;
+use statement::people::{Approval, Need};
 use statement::{HostIdentity, Verified, scope};
 use std::sync::Arc;
 
@@ -56,14 +58,15 @@ pub async fn submit(
     let kid = claimed_key(&jws).ok_or_else(|| not_authentic("This is not a signed request."))?;
     let hash = sha256_b64(jws.as_bytes());
     let ours = authority.grant_kid().to_owned();
-    let (host, before, revoked) = db
+    let (host, before, waits, revoked) = db
         .call(move |core| {
             let host = core.store.host_by_kid(&kid)?;
+            let waits = core.store.waiting(&hash)?.is_some();
             let revoked = [
                 core.store.kid_revoked(&kid)?,
                 core.store.kid_revoked(&ours)?,
             ];
-            Ok((host, core.store.settled(&hash)?, revoked))
+            Ok((host, core.store.settled(&hash)?, waits, revoked))
         })
         .await?;
     let Some(host) = host else {
@@ -100,9 +103,11 @@ pub async fn submit(
     if let Some(settled) = before {
         return Ok(settled);
     }
-    shares
-        .take(&host.id, &request.sub)
-        .map_err(Rejected::TooMany)?;
+    if !waits {
+        shares
+            .take(&host.id, &request.sub)
+            .map_err(Rejected::TooMany)?;
+    }
     let in_force = rules.in_force();
     let authority = Arc::clone(authority);
     let settled = db
@@ -140,41 +145,21 @@ fn settle(
         jws: request.jws().to_owned(),
         at: now,
     };
-    let verdict = match &request.extends {
-        Some(jti) => extends::refusal(core.store.as_mut(), identity, request, jti, now)?,
-        None => None,
+    if let Some(waiting) = core.store.waiting(&asked.hash)? {
+        return approvals::advance(core, authority, in_force, host, &waiting);
     }
-    .map_or_else(|| decide(in_force, host, request, now), Err);
+    let verdict = match fresh(request, now) {
+        Ok(()) => judge(core, authority, in_force, host, identity, request)?,
+        Err(why) => Verdict::Deny(why),
+    };
     let settled = match verdict {
-        Err(why) => core.store.deny(&asked, &why)?,
-        Ok(rule) => {
-            let max_stale = in_force
-                .policy
-                .roles()
-                .get(&request.role)
-                .map_or(0, |role| role.max_stale_s);
-            let granted = core.store.grant(&asked, &mut |seq| {
-                let terms = Terms {
-                    now_ms,
-                    seq,
-                    max_stale,
-                    policy: PolicyRef {
-                        digest: in_force.policy.digest().to_owned(),
-                        rule: rule.clone(),
-                    },
-                    host: identity,
-                };
-                authority.grant(request, &terms)
-            });
-            match granted {
-                Err(e) => match too_large(&e) {
-                    Some(why) => core
-                        .store
-                        .deny(&asked, &format!("The grant is too long: {why}."))?,
-                    None => return Err(e),
-                },
-                Ok(settled) => settled,
-            }
+        Verdict::Deny(why) => core.store.deny(&asked, &why)?,
+        Verdict::Ask { levels, .. } => {
+            approvals::wait(core, authority, in_force, request, &asked, &levels)?
+        }
+        Verdict::Grant { rule } => {
+            let by = (rule.as_str(), &[] as &[Approval], now_ms);
+            give(core, authority, in_force, identity, request, &asked, by)?
         }
     };
     out::info(format_args!(
@@ -189,14 +174,97 @@ fn settle(
     Ok(settled)
 }
 
-/// The name of the rule that grants it, or the sentence that denies it.
-fn decide(in_force: &InForce, host: &Host, request: &Request, now: u64) -> Result<String, String> {
+/// Signs and stores the grant: by which rule, with whose approvals (none: an automatic one), at which millisecond.
+pub(crate) fn give(
+    core: &mut Core,
+    authority: &Authority,
+    in_force: &InForce,
+    identity: &HostIdentity,
+    request: &Verified<Request>,
+    asked: &Asked,
+    (rule, approvals, now_ms): (&str, &[Approval], u64),
+) -> Result<Settled, Error> {
+    let max_stale = in_force
+        .policy
+        .roles()
+        .get(&request.role)
+        .map_or(0, |role| role.max_stale_s);
+    let granted = core.store.grant(asked, &mut |seq| {
+        let terms = Terms {
+            now_ms,
+            seq,
+            max_stale,
+            policy: PolicyRef {
+                digest: in_force.policy.digest().to_owned(),
+                rule: rule.to_owned(),
+            },
+            host: identity,
+            approvals,
+        };
+        authority.grant(request, &terms)
+    });
+    match granted {
+        Err(e) => match too_large(&e) {
+            Some(why) => core
+                .store
+                .deny(asked, &format!("The grant is too long: {why}.")),
+            None => Err(e),
+        },
+        Ok(settled) => Ok(settled),
+    }
+}
+
+/// What is to become of an authentic request.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Granted without people, by the rule of this name.
+    Grant { rule: String },
+    /// People must approve: these levels of the policy, and beside them those that the trust statement demands.
+    Ask { rule: String, levels: Vec<Need> },
+    /// The sentence for the user.
+    Deny(String),
+}
+
+/// Only when it comes: later its own end counts.
+fn fresh(request: &Request, now: u64) -> Result<(), String> {
     if request.iat.abs_diff(now) > SKEW {
         return Err(format!(
             "The request was made {} s away from the issuer's time; at most {SKEW} s are taken. Is the clock right?",
             request.iat.abs_diff(now)
         ));
     }
+    Ok(())
+}
+
+/// What policy, trust statement and the grant that is to be extended make of a request now.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn judge(
+    core: &mut Core,
+    authority: &Authority,
+    in_force: &InForce,
+    host: &Host,
+    identity: &HostIdentity,
+    request: &Request,
+) -> Result<Verdict, Error> {
+    let now = clock::unix();
+    if let Some(jti) = &request.extends
+        && let Some(why) = extends::refusal(core.store.as_mut(), identity, request, jti, now)?
+    {
+        return Ok(Verdict::Deny(why));
+    }
+    Ok(decide(authority, in_force, host, request, now).unwrap_or_else(Verdict::Deny))
+}
+
+/// What is granted, or asked of people; or the sentence that denies it.
+fn decide(
+    authority: &Authority,
+    in_force: &InForce,
+    host: &Host,
+    request: &Request,
+    now: u64,
+) -> Result<Verdict, String> {
     if request.aud != [host.id.as_str()] {
         return Err("A host may only ask for itself.".to_owned());
     }
@@ -213,20 +281,18 @@ fn decide(in_force: &InForce, host: &Host, request: &Request, now: u64) -> Resul
     if request.sub != format!("local:{}@{}", first.uid, host.id) {
         return Err("A host may only ask for its own users.".to_owned());
     }
-    let rule = match in_force.policy.decide(&ask(host, request, first, now)) {
-        Outcome::Automatic { rule, terms } => match terms.unheld() {
-            None => rule,
-            Some(why) => return Err(why),
-        },
-        Outcome::Approve { levels, .. } => {
-            return Err(format!(
-                "Role {} needs the approval of {}, and this issuer cannot ask people yet.",
-                request.role,
-                policy::in_words(&levels)
-            ));
-        }
+    let (rule, levels, terms) = match in_force.policy.decide(&ask(host, request, first, now)) {
+        Outcome::Automatic { rule, terms } => (rule, Vec::new(), terms),
+        Outcome::Approve {
+            rule,
+            levels,
+            terms,
+        } => (rule, levels, terms),
         Outcome::Deny { why } => return Err(why),
     };
+    if let Some(why) = terms.unheld() {
+        return Err(why);
+    }
     let Some(role) = in_force.policy.roles().get(&request.role) else {
         return Err(format!("There is no role {}.", request.role));
     };
@@ -235,7 +301,25 @@ fn decide(in_force: &InForce, host: &Host, request: &Request, now: u64) -> Resul
         scope::subset(detail, &whole)
             .map_err(|gap| format!("The request goes beyond role {}: {gap}.", request.role))?;
     }
-    Ok(rule)
+    // What no host would take is not asked of people, and not signed.
+    let ring = authority.ring();
+    let demanded = ring.needs(&request.role).is_some();
+    if !demanded && !ring.may_be_automatic(&request.role) {
+        return Err(format!(
+            "The trust statement lets role {} be neither automatic nor approved by anybody.",
+            request.role
+        ));
+    }
+    if levels.is_empty() && !demanded {
+        return Ok(Verdict::Grant { rule });
+    }
+    if demanded && ring.person_of(&first.login, first.uid, &host.id).is_none() {
+        return Err(format!(
+            "Role {} needs approvals, and the trust statement does not say which person {} (uid {}) on {} is.",
+            request.role, first.login, first.uid, host.id
+        ));
+    }
+    Ok(Verdict::Ask { rule, levels })
 }
 
 /// What the policy may look at. Limits make all details of one request name the same account.

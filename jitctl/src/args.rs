@@ -92,6 +92,29 @@ Examples:
 
 A revocation cannot be taken back.")]
     Revoke(Revoke),
+    /// Show what waits for your approval, from any machine
+    #[command(after_help = "\
+Examples:
+  jitctl requests
+  jitctl requests show 01JD3ZK5T2M8Q4W7X9Y0B1C2D3
+  jitctl requests --issuer https://issuer.example.org:8443 --ca /etc/jit/issuer-ca.pem
+
+The call is signed with a key of your ssh-agent; root on the issuer's box needs none. The issuer is
+named by --issuer, ~/.config/jit/jitctl.toml or /etc/jit/jitctl.toml.")]
+    Requests(Requests),
+    /// Approve a request: shows all that is signed, asks, and signs its bytes with your ssh-agent's key
+    #[command(after_help = "\
+Example:
+  jitctl approve 01JD3ZK5T2M8Q4W7X9Y0B1C2D3
+
+The host itself checks the signature. Nobody approves a request of his own, and one person with
+two keys counts once.")]
+    Approve(Approve),
+    /// Deny a request, for good
+    #[command(after_help = "\
+Example:
+  jitctl deny 01JD3ZK5T2M8Q4W7X9Y0B1C2D3 --reason 'not during the freeze'")]
+    Deny(Deny),
     /// Show the hosts of this box's issuer and how far each is (root)
     Hosts,
     /// Find faults of the wiring that can hurt
@@ -134,6 +157,61 @@ Examples:
   jitctl explain 42                            the record with this index in the journal
   jitctl explain 01JD3ZK5T2M8Q4W7X9Y0B1C2D3    a grant or a request")]
     Explain(Explain),
+}
+
+/// Where the issuer is, and which key signs.
+#[derive(Debug, Default, Args)]
+pub struct Issuer {
+    /// The issuer's address: https://HOST[:PORT] or unix:PATH
+    #[arg(long, value_name = "URL", global = true)]
+    pub issuer: Option<String>,
+    /// PEM of the authority that must have certified it [default: the system's]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ca: Option<PathBuf>,
+    /// Public key to sign with [default: the first of the ssh-agent that the issuer knows]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Requests {
+    #[command(flatten)]
+    pub issuer: Issuer,
+    #[command(subcommand)]
+    pub command: Option<RequestsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RequestsCommand {
+    /// List what waits for you; what `requests` alone does
+    Ls,
+    /// Show one in full, also one that is decided
+    Show {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Approve {
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Do not ask: for scripts
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub issuer: Issuer,
+}
+
+#[derive(Debug, Args)]
+pub struct Deny {
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Why; whoever asked is told
+    #[arg(long, value_name = "TEXT", value_parser = revoke_reason)]
+    pub reason: String,
+    #[command(flatten)]
+    pub issuer: Issuer,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use wire::cli::{Elevate, Extend, Grant, Reply, Request};
 /// The first answer is waited for in silence this long, also with `--no-wait`: automatic approval is faster.
 const FIRST_S: u32 = 1;
 /// Then the agent is asked again this often, so that a change of "waiting for" is seen.
-const NEXT_S: u32 = 10;
+const NEXT_S: u32 = 5;
 
 /// Where sudo looks for a command (`secure_path` of Debian's sudoers), so that we name the file it will run.
 const SECURE_PATH: [&str; 6] = [
@@ -108,14 +108,30 @@ fn send(ctx: &Context, ask: Request, patience: &args::Wait) -> Result<Answer, Fa
         },
     )?;
     let (agent, out, patience) = (ctx.agent.clone(), ctx.out, patience.patience());
-    let said = format!("Interrupted; request {request} goes on without you, see `jitctl status`.");
-    unless_interrupted(&said, move || {
+    let id = request.clone();
+    let waited = unless_interrupted("Interrupted.", move || {
         wait(&agent, request, role, patience, |request, whom| {
             out.note(format!(
-                "Waiting for {whom}. Request {request}; Ctrl-C stops waiting, not the request."
+                "Waiting for {whom}. Request {request}; Ctrl-C withdraws it."
             ));
         })
-    })
+    });
+    match waited {
+        Err(failure) if failure.code == Code::Interrupted => Err(withdraw(ctx, &id, failure)),
+        waited => waited,
+    }
+}
+
+/// Nobody waits for it any more. What was granted in the meantime is given back.
+fn withdraw(ctx: &Context, id: &str, mut failure: Failure) -> Failure {
+    let drop = Request::Drop {
+        grant: Some(id.to_owned()),
+    };
+    failure.message = match ctx.agent.ask(&drop) {
+        Ok(_) => format!("Interrupted; request {id} was withdrawn."),
+        Err(_) => format!("Interrupted; request {id} may go on, see `jitctl status`."),
+    };
+    failure
 }
 
 fn wait(

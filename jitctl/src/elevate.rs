@@ -98,7 +98,10 @@ fn pending_failure(pending: &Pending) -> Failure {
             pending.request, pending.waiting_for
         ),
     )
-    .hint("It goes on without you; see `jitctl status`.")
+    .hint(format!(
+        "It goes on without you; see `jitctl status`, or withdraw it: jitctl drop {}",
+        pending.request
+    ))
 }
 
 pub fn active_lines(grant: &Grant) -> Vec<Line> {

@@ -4,8 +4,8 @@
 //! again behind it. Results go to stdout, progress and advice to stderr; `--json` prints JSON with every exit
 //! code. Only `setup` and `enrol` write to `/etc`; `setup` as a transaction that undoes itself when sudo does not work as before.
 //!
-//! It never runs set-uid, never keeps a secret, and opens a network connection only for `enrol`: else the issuer it
-//! speaks to is a socket of the same box. Text that came from elsewhere is never printed raw.
+//! It never runs set-uid, never keeps a secret, and opens a network connection only for `enrol` and for those who approve:
+//! else the issuer it speaks to is a socket of the same box. Text that came from elsewhere is never printed raw.
 //!
 //! Its contract is `docs/reference/jitctl.md`.
 
@@ -38,9 +38,11 @@ mod log_against;
 mod log_search;
 mod log_tree;
 mod output;
+mod person;
 mod policies;
 mod policy_usage;
 mod program;
+mod requests;
 mod revoke;
 mod run;
 mod setup;
@@ -87,6 +89,9 @@ fn dispatch(ctx: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Drop(args) => give_back::command(ctx, args),
         Command::Status(args) => status::command(ctx, args),
         Command::Revoke(args) => revoke::command(ctx, args),
+        Command::Requests(args) => requests::command(ctx, args),
+        Command::Approve(args) => requests::approve(ctx, args),
+        Command::Deny(args) => requests::deny(ctx, args),
         Command::Hosts => hosts::command(ctx),
         Command::Doctor => doctor::command(ctx),
         Command::Log(args) => log::command(ctx, args),

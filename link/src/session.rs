@@ -159,6 +159,10 @@ impl<'a> Session<'a> {
                 self.receipt(body, word);
                 Ok(())
             }
+            Down::Withdraw { body, word } => {
+                self.withdraw(body, word);
+                Ok(())
+            }
             Down::Word { id, word } => {
                 self.words.answer(id, word);
                 Ok(())
@@ -181,6 +185,22 @@ impl<'a> Session<'a> {
         self.tasks.spawn(async move {
             if let Err(e @ Error::Problem(_)) = issuer.receipt(body, &word).await {
                 out::warn(format_args!("the issuer refused a receipt: {e}"));
+            }
+            drop(place);
+        });
+    }
+
+    /// One that is lost costs approvers a look at what no host waits for any more.
+    fn withdraw(&mut self, body: String, word: String) {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+            return;
+        };
+        let issuer = self.options.issuer.clone();
+        self.tasks.spawn(async move {
+            if let Err(e) = issuer.withdraw(body, &word).await {
+                out::warn(format_args!(
+                    "a request was not withdrawn at the issuer: {e}"
+                ));
             }
             drop(place);
         });

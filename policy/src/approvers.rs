@@ -64,6 +64,16 @@ impl Approvers {
         self.groups.contains_key(group)
     }
 
+    /// Whether a key may fill a place of a group. A policy without groups leaves that to the trust statement.
+    #[must_use]
+    pub fn admits(&self, group: &str, key: &SshKey) -> bool {
+        self.groups.is_empty()
+            || self
+                .groups
+                .get(group)
+                .is_some_and(|persons| persons.values().any(|keys| keys.contains(key.blob())))
+    }
+
     /// Whether a group is the same in another policy.
     #[must_use]
     pub fn same(&self, other: &Self, group: &str) -> bool {

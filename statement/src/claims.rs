@@ -210,6 +210,8 @@ pub enum Purpose {
     Receipt,
     /// Prove the key that is to be enrolled.
     Enrol,
+    /// Take a request back.
+    Withdraw,
 }
 
 /// A right for an emergency, made in advance: signed by the root keys (JWS general JSON), for one host and one use, sealed

@@ -96,6 +96,11 @@ impl Unverified<'_> {
         key: &PublicKey,
     ) -> Result<T, Refused> {
         check_signature(key, &self.header.alg, self.signing_input, &self.signature)?;
+        self.unverified_claims()
+    }
+
+    /// Reads the claims of whoever it was: for showing, never for acting on.
+    pub(crate) fn unverified_claims<T: DeserializeOwned + Serialize>(&self) -> Result<T, Refused> {
         let payload =
             digest::decode(self.payload_b64).ok_or(Refused::Encoding { what: "claims" })?;
         strict::parse("claims", &payload)

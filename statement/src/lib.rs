@@ -19,6 +19,7 @@ pub mod keys;
 pub mod limits;
 pub mod people;
 mod refused;
+pub mod risk;
 pub mod role;
 pub mod scope;
 #[cfg(feature = "sign")]
@@ -30,6 +31,6 @@ pub mod verify;
 
 pub use refused::Refused;
 pub use verify::{
-    HostIdentity, Verified, VerifiedGrant, verify_enrol, verify_grant, verify_host_auth,
-    verify_policy, verify_request, verify_revocation, verify_state,
+    HostIdentity, Verified, VerifiedGrant, unverified_request, verify_enrol, verify_grant,
+    verify_host_auth, verify_policy, verify_request, verify_revocation, verify_state,
 };

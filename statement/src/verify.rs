@@ -309,6 +309,14 @@ pub fn verify_request(jws: &str, key: &PublicKey) -> Result<Verified<Request>, R
     verify_by(jws, Typ::Request, key)
 }
 
+/// What a request says, read as its host will read it. Nobody's signature has been looked at: this is for showing it to
+/// whoever is to approve these very bytes, never for acting on it.
+pub fn unverified_request(jws: &str) -> Result<Request, Refused> {
+    let claims: Request = jws::split(jws, Typ::Request)?.unverified_claims()?;
+    claims.check()?;
+    Ok(claims)
+}
+
 /// Verifies a host's word that it is calling. That the host is the key's, that it means this issuer and this call, its
 /// time and that it is new are the caller's to compare.
 pub fn verify_host_auth(jws: &str, key: &PublicKey) -> Result<Verified<HostAuth>, Refused> {

@@ -78,4 +78,6 @@ pub enum Down {
     Word { id: u64, word: String },
     /// Tell the issuer how far this host is: these bytes, with the host's word for them. Nobody waits for it.
     Receipt { body: String, word: String },
+    /// Tell the issuer that a request is taken back, in the same way. The host has crossed it out already.
+    Withdraw { body: String, word: String },
 }

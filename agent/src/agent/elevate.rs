@@ -11,7 +11,7 @@ use statement::claims::{Request, Typ};
 use std::rc::Rc;
 use tokio::sync::oneshot;
 use wire::cli::{Code, Elevate, Error, Reply};
-use wire::link::Down;
+use wire::link::{Answer, Down};
 
 pub(super) fn error(code: Code, message: impl Into<String>, hint: Option<&str>) -> Error {
     Error {
@@ -123,24 +123,8 @@ impl Agent {
             return Err(no_right(&e));
         }
         let role = claims.role.clone();
-        let sent = {
-            let mut core = self.core.borrow_mut();
-            core.pending.insert(id.clone(), pending);
-            let number = core.link.next;
-            core.link.next += 1;
-            let (tx, rx) = oneshot::channel();
-            let sent = core.link.tx.as_ref().is_some_and(|link| {
-                link.send(Down::Submit {
-                    id: number,
-                    request: jws,
-                })
-                .is_ok()
-            });
-            if sent {
-                core.link.answers.insert(number, tx);
-            }
-            sent.then_some(rx)
-        };
+        self.core.borrow_mut().pending.insert(id.clone(), pending);
+        let sent = self.hand_over(jws);
         let Some(answer) = sent else {
             self.close_request(
                 &id,
@@ -152,6 +136,27 @@ impl Agent {
         let request = id.clone();
         tokio::task::spawn_local(async move { agent.follow(request, answer).await });
         Ok(Reply::Submitted { request: id, role })
+    }
+}
+
+impl Agent {
+    /// Gives a request to the link; the answer comes from the issuer. `None`: there is no link.
+    pub(super) fn hand_over(&self, jws: String) -> Option<oneshot::Receiver<Answer>> {
+        let mut core = self.core.borrow_mut();
+        let number = core.link.next;
+        core.link.next += 1;
+        let (tx, rx) = oneshot::channel();
+        let sent = core.link.tx.as_ref().is_some_and(|link| {
+            link.send(Down::Submit {
+                id: number,
+                request: jws,
+            })
+            .is_ok()
+        });
+        if sent {
+            core.link.answers.insert(number, tx);
+        }
+        sent.then_some(rx)
     }
 }
 

@@ -151,6 +151,8 @@ enum Outcome {
     Granted(String),
     /// The issuer, or its policy, said no.
     Denied(String),
+    /// Whoever asked took it back; or root did.
+    Withdrawn(&'static str),
     /// The issuer could not be asked.
     Failed(String),
     /// Granted, and then not put in force on this host.
@@ -177,6 +179,8 @@ pub struct Link {
     pub note: Option<String>,
     answers: HashMap<u64, oneshot::Sender<Answer>>,
     next: u64,
+    /// `CLOCK_BOOTTIME` nanoseconds at which the issuer was last asked what became of each open request.
+    asked_ns: HashMap<String, u64>,
     /// `CLOCK_BOOTTIME` nanoseconds at which the stream was opened.
     connected_ns: u64,
     /// `CLOCK_BOOTTIME` nanoseconds of the last receipt.

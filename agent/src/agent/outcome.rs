@@ -7,45 +7,142 @@ use crate::store::grants::Phase;
 use crate::store::identity::Enrolled;
 use crate::store::pending;
 use journal::kind;
-use statement::claims::Policy;
+use statement::claims::{Policy, Purpose};
 use statement::verify::Verified;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use wire::cli::{Code, Error, Reply};
-use wire::link::Answer;
+use wire::link::{Answer, Down};
 
 /// How long the link may take to hand a request over.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
+/// Between two questions about an open request.
+const ASK_AGAIN_NS: u64 = 5_000_000_000;
+/// Questions at one tick: the link has room for others beside them.
+const AT_ONCE: usize = 4;
+
+async fn said(answer: oneshot::Receiver<Answer>) -> Answer {
+    match tokio::time::timeout(HAND_OVER, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Answer::Failed {
+            why: "the link was lost".into(),
+        },
+        Err(_) => Answer::Failed {
+            why: "the issuer did not answer in time".into(),
+        },
+    }
+}
+
 impl Agent {
     /// What the issuer said to the hand-over. The grant itself comes by the stream.
     pub(super) async fn follow(&self, id: String, answer: oneshot::Receiver<Answer>) {
-        let answer = match tokio::time::timeout(HAND_OVER, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Answer::Failed {
-                why: "the link was lost".into(),
-            },
-            Err(_) => Answer::Failed {
-                why: "the issuer did not answer in time".into(),
-            },
-        };
-        match answer {
+        match said(answer).await {
             Answer::Accepted => {}
-            Answer::Pending { waiting_for } => {
-                let saved = self.core.borrow_mut().pending.get_mut(&id).map(|p| {
-                    p.waiting_for = waiting_for;
-                    p.clone()
-                });
-                if let Some(p) = saved
-                    && let Err(e) = pending::write(&p)
-                {
-                    self.alert(&e.to_string());
-                }
-            }
+            Answer::Pending { waiting_for } => self.waits_for(&id, &waiting_for),
             Answer::Denied { detail } => self.close_request(&id, Outcome::Denied(detail)),
             Answer::Failed { why } => self.close_request(&id, Outcome::Failed(why)),
         }
         self.changed.notify_waiters();
+    }
+
+    /// The same for a request that waits for people: an issuer that is away for a while ends nothing.
+    async fn follow_open(&self, id: String, answer: oneshot::Receiver<Answer>) {
+        match said(answer).await {
+            Answer::Accepted | Answer::Failed { .. } => return,
+            Answer::Pending { waiting_for } => self.waits_for(&id, &waiting_for),
+            Answer::Denied { detail } => self.close_request(&id, Outcome::Denied(detail)),
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn waits_for(&self, id: &str, whom: &str) {
+        // From elsewhere, for people.
+        let whom: String = whom.chars().filter(|c| !c.is_control()).take(200).collect();
+        let saved = {
+            let mut core = self.core.borrow_mut();
+            let open = core.pending.get_mut(id).filter(|p| p.waiting_for != whom);
+            open.map(|p| {
+                p.waiting_for = whom;
+                p.clone()
+            })
+        };
+        if let Some(p) = saved
+            && let Err(e) = pending::write(&p)
+        {
+            self.alert(&e.to_string());
+        }
+    }
+
+    /// Ask the issuer again what became of the requests that wait: it answers the same bytes with how they stand now. A
+    /// grant comes by the stream and needs no asking; this brings denials, and for whom it waits.
+    pub fn ask_about_open(self: &Rc<Self>) {
+        let Ok(now) = clock::now() else { return };
+        let due: Vec<(String, String)> = {
+            let mut core = self.core.borrow_mut();
+            let core = &mut *core;
+            core.link
+                .asked_ns
+                .retain(|id, _| core.pending.contains_key(id));
+            let mut due = Vec::new();
+            for p in core.pending.values() {
+                let last = core
+                    .link
+                    .asked_ns
+                    .entry(p.id.clone())
+                    .or_insert(now.boot_ns);
+                if due.len() < AT_ONCE && now.boot_ns.saturating_sub(*last) >= ASK_AGAIN_NS {
+                    *last = now.boot_ns;
+                    due.push((p.id.clone(), p.request.clone()));
+                }
+            }
+            due
+        };
+        for (id, request) in due {
+            if let Some(answer) = self.hand_over(request) {
+                let agent = self.clone();
+                tokio::task::spawn_local(async move { agent.follow_open(id, answer).await });
+            }
+        }
+    }
+
+    /// Take a request back: crossed out here, so that whatever grant still answers it is refused; then the issuer is told.
+    ///
+    /// # Errors
+    /// Another's.
+    pub(super) fn withdraw(&self, uid: u32, id: &str) -> Option<Result<Reply, Error>> {
+        let (owner, hash, names) = {
+            let core = self.core.borrow();
+            let p = core.pending.get(id)?;
+            let e = core.enrolled.as_ref();
+            let names = e.map(|e| (e.me.host.clone(), e.ring.iss().to_owned()));
+            (p.uid, p.hash.clone(), names)
+        };
+        let by = match owner == uid {
+            true => "its user withdrew it",
+            false if uid == 0 => "root withdrew it",
+            false => {
+                let why = format!("request {id} is not yours");
+                return Some(Err(error(Code::NotYours, why, None)));
+            }
+        };
+        self.close_request(id, Outcome::Withdrawn(by));
+        if let Some((host, issuer)) = names {
+            let body = serde_json::json!({ "host": host, "request": hash }).to_string();
+            let hash = statement::digest::sha256_b64(body.as_bytes());
+            match self.word(host, issuer, Purpose::Withdraw, Some(hash)) {
+                Ok(word) => {
+                    if let Some(link) = &self.core.borrow().link.tx {
+                        let _ = link.send(Down::Withdraw { body, word });
+                    }
+                }
+                Err(why) => self.alert_rarely(&format!("the issuer was not told: {why}")),
+            }
+        }
+        Some(Ok(Reply::Dropped {
+            grants: vec![id.to_owned()],
+        }))
     }
 
     /// A request that will get no grant any more: out of the table, journaled, kept for its waiter.
@@ -58,6 +155,7 @@ impl Agent {
         }
         let why = match &outcome {
             Outcome::Denied(d) => format!("the issuer denied it: {d}"),
+            Outcome::Withdrawn(by) => (*by).to_owned(),
             Outcome::Failed(f) | Outcome::Broken(f) | Outcome::OverBudget(f) => f.clone(),
             Outcome::Granted(g) => format!("granted as {g}"),
         };
@@ -150,6 +248,11 @@ impl Agent {
                 Outcome::Denied(why) => Some(Err(error(
                     Code::Denied,
                     format!("the request was denied: {why}"),
+                    None,
+                ))),
+                Outcome::Withdrawn(by) => Some(Err(error(
+                    Code::Denied,
+                    format!("there is no such request any more: {by}"),
                     None,
                 ))),
                 Outcome::OverBudget(why) => Some(Err(error(Code::TooLong, why.as_str(), None))),

@@ -194,7 +194,7 @@ impl Agent {
         }
     }
 
-    /// Give back one grant or all of one's own.
+    /// Give back one grant, or all of one's own; or take back a request that has none yet.
     ///
     /// # Errors
     /// Nothing live, or another's.
@@ -202,6 +202,9 @@ impl Agent {
         let (cause, id) = match id {
             None => (Cause::Dropped, None),
             Some(id) => {
+                if let Some(withdrawn) = self.withdraw(uid, id) {
+                    return withdrawn;
+                }
                 let owner = {
                     let core = self.core.borrow();
                     core.grants

@@ -1,6 +1,7 @@
 //! The calls with one answer.
 
 use super::App;
+use super::people;
 use super::problem::Fault;
 use super::table::{Caller, Peer, Refusal};
 use crate::backup;
@@ -42,12 +43,7 @@ pub async fn requests(State(app): State<Arc<App>>, body: Body) -> Answer<Submitt
     let settled =
         requests::submit(&app.db, &app.authority, &app.rules, &app.shares, request).await?;
     app.wake.notify_one();
-    Ok(Json(Submitted {
-        id: settled.id,
-        status: settled.status,
-        detail: settled.detail,
-        waiting_for: None,
-    }))
+    Ok(Json(people::submitted(settled)))
 }
 
 pub async fn revocations(

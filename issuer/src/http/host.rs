@@ -91,13 +91,25 @@ pub async fn check(
             ));
         }
     }
-    match app.words.hear(host, &word.jti, word.exp + SKEW, now) {
+    heard(app, host, &word.jti, word.exp + SKEW, now)
+}
+
+/// Takes a caller's word once; `until` it could be said again.
+///
+/// # Errors
+/// 403 `not-authentic`, 429 `too-many-calls`.
+pub fn heard(app: &App, caller: &str, word: &str, until: u64, now: u64) -> Result<(), Fault> {
+    match app.words.hear(caller, word, until, now) {
         Heard::New => Ok(()),
-        Heard::Again => Err(refused("The same call was made before.")),
+        Heard::Again => Err(Fault::new(
+            StatusCode::FORBIDDEN,
+            "not-authentic",
+            "The same call was made before.",
+        )),
         Heard::TooMany => Err(Fault::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-calls",
-            "Too many calls of this host; try again in a minute.",
+            "Too many calls; try again in a minute.",
         )),
     }
 }

@@ -7,6 +7,7 @@ mod calls;
 mod host;
 mod hosts;
 mod metrics;
+mod people;
 mod problem;
 mod stream;
 pub mod table;
@@ -60,7 +61,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route(api::path::HEALTHZ, get(calls::healthz))
         .route(api::path::READYZ, get(metrics::readyz))
         .route(api::path::METRICS, get(metrics::metrics))
-        .route(api::path::REQUESTS, post(calls::requests))
+        .route(api::path::REQUESTS, post(calls::requests).get(people::list))
+        .route(api::path::SHOW, get(people::show))
+        .route(api::path::APPROVE, post(people::approve))
+        .route(api::path::DENY, post(people::deny))
+        .route(api::path::WITHDRAW, post(people::withdraw))
         .route(api::path::REVOCATIONS, post(calls::revocations))
         .route(api::path::RECEIPTS, post(hosts::receipt))
         .route(api::path::ENROL, post(hosts::join))

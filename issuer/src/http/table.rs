@@ -43,7 +43,7 @@ enum Away {
 }
 
 /// Every call there is. What is not here is refused.
-const TABLE: [(Method, &str, Who, Away); 16] = [
+const TABLE: [(Method, &str, Who, Away); 21] = [
     (Method::GET, api::path::HEALTHZ, Who::Anyone, Away::Yes),
     // For what watches over this box, and for balancers.
     (Method::GET, api::path::READYZ, Who::Anyone, Away::Yes),
@@ -55,6 +55,17 @@ const TABLE: [(Method, &str, Who, Away); 16] = [
         Who::LinkOrRoot,
         Away::Yes,
     ),
+    (
+        Method::POST,
+        api::path::WITHDRAW,
+        Who::LinkOrRoot,
+        Away::Yes,
+    ),
+    // Signed by a person, each; on this box root's word is enough.
+    (Method::GET, api::path::REQUESTS, Who::Anyone, Away::Yes),
+    (Method::GET, api::path::SHOW, Who::Anyone, Away::Yes),
+    (Method::POST, api::path::APPROVE, Who::Anyone, Away::Yes),
+    (Method::POST, api::path::DENY, Who::Anyone, Away::Yes),
     // With the host's word for each.
     (Method::GET, api::path::STREAM, Who::LinkOrRoot, Away::Yes),
     (Method::GET, api::path::SYNC, Who::LinkOrRoot, Away::Yes),
@@ -169,6 +180,15 @@ mod tests {
                 "/v1/requests",
                 [true, true, false, false, true],
             ),
+            (Method::GET, "/v1/requests", [true; 5]),
+            (Method::GET, "/v1/requests/show", [true; 5]),
+            (Method::POST, "/v1/requests/approve", [true; 5]),
+            (Method::POST, "/v1/requests/deny", [true; 5]),
+            (
+                Method::POST,
+                "/v1/requests/withdraw",
+                [true, true, false, false, true],
+            ),
             (Method::GET, "/v1/stream", [true, true, false, false, true]),
             (Method::GET, "/v1/sync", [true, true, false, false, true]),
             (
@@ -221,13 +241,7 @@ mod tests {
                 Err(Refusal::NoSuchCall)
             );
         }
-        for method in [
-            Method::GET,
-            Method::PUT,
-            Method::DELETE,
-            Method::HEAD,
-            Method::OPTIONS,
-        ] {
+        for method in [Method::PUT, Method::DELETE, Method::HEAD, Method::OPTIONS] {
             assert_eq!(
                 check(&method, "/v1/requests", root, &UIDS),
                 Err(Refusal::NoSuchMethod)

@@ -1,10 +1,13 @@
 //! What every store must do, whatever is below it.
 
-use super::{Asked, Host, Joining, Logged, Minted, Next, Revoking, Signed, Sqlite, Store, Token};
+use super::{
+    Asked, Given, Host, Joining, Logged, Minted, Next, Revoking, Signed, Sqlite, Store, Token,
+};
 use crate::error::Error;
-use api::{Kind, Seen, Status};
+use api::{Kind, Seen, Standing, Status};
 use statement::claims::Target;
 use statement::digest::sha256_b64;
+use statement::people::Need;
 use statement::sign::Signer;
 use tempfile::NamedTempFile;
 
@@ -286,5 +289,69 @@ fn the_newest_receipt_of_each_host_is_kept() {
         store.receipt("a", &seen(3)).unwrap();
         let all: Vec<_> = store.receipts().unwrap().into_iter().collect();
         assert_eq!(all, [("a".to_owned(), seen(3)), ("b".to_owned(), seen(2))]);
+    });
+}
+
+#[test]
+fn what_waits_for_people_is_settled_once_and_keeps_its_approvals() {
+    each(|store| {
+        let levels = [Need {
+            group: "ops".to_owned(),
+            count: 1,
+        }];
+        let wait = |store: &mut dyn Store, asked: &Asked| {
+            store.wait(asked, 50, &levels, "1 of ops").unwrap()
+        };
+        let standing = |store: &mut dyn Store, hash: &str| {
+            let found = store.waiting(hash).unwrap().unwrap();
+            (found.standing, found.waiting_for)
+        };
+        assert!(wait(store, &asked("a")));
+        assert!(!wait(store, &asked("a")), "the same again");
+        let twin = Asked {
+            id: asked("a").id,
+            ..asked("b")
+        };
+        assert!(!wait(store, &twin), "another one of this id");
+        assert_eq!(store.open_count("h", "s").unwrap(), (1, 1, 1));
+        assert_eq!(store.open_count("h", "t").unwrap(), (0, 1, 1));
+        assert_eq!(store.settled("a").unwrap(), None);
+
+        let given = |sig: &str| Given {
+            person: "bob".to_owned(),
+            at: 20,
+            sig: sig.to_owned(),
+        };
+        store.approve("a", &given("first")).unwrap();
+        store.approve("a", &given("second")).unwrap();
+        store.waits("a", &levels, "1 of security").unwrap();
+        let found = store.waiting_called("id of a").unwrap().unwrap();
+        assert_eq!(found.approvals, [given("first")]);
+        assert_eq!(found.levels, levels);
+        assert_eq!(found.waiting_for, "1 of security");
+        assert_eq!(store.open().unwrap().len(), 1);
+
+        // Dead only after its last moment.
+        store.expire(50).unwrap();
+        assert_eq!(standing(store, "a").0, Standing::Open);
+        store.expire(51).unwrap();
+        assert_eq!(standing(store, "a"), (Standing::Expired, String::new()));
+        let settled = store.settled("a").unwrap().unwrap();
+        assert_eq!(settled.status, Status::Denied);
+        let late = store.grant(&asked("a"), &mut |_| panic!("a grant of what is dead"));
+        assert_eq!(late.unwrap(), settled);
+
+        // Granted or denied, it waits no more, and nothing closes it again.
+        for (hash, to) in [("c", Standing::Approved), ("d", Standing::Denied)] {
+            assert!(wait(store, &asked(hash)));
+            let settled = match to {
+                Standing::Approved => store.grant(&asked(hash), &mut |_| Ok(minted(hash))),
+                _ => store.deny(&asked(hash), "no"),
+            };
+            let again = store.close(&asked(hash), Standing::Withdrawn, "x").unwrap();
+            assert_eq!(again, settled.unwrap());
+            assert_eq!(standing(store, hash).0, to);
+        }
+        assert!(store.open().unwrap().is_empty());
     });
 }

@@ -193,7 +193,7 @@ fn host(row: &Row<'_>) -> rusqlite::Result<Host> {
     })
 }
 
-fn json(value: &impl Serialize) -> Result<String, Error> {
+pub(super) fn json(value: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(value)
         .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)).into())
 }

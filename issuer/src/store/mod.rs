@@ -7,14 +7,16 @@
 mod conformance;
 mod hosts;
 mod sqlite;
+mod waiting;
 mod worker;
 
 pub use sqlite::Sqlite;
 pub use worker::{Core, Db};
 
 use crate::error::Error;
-use api::{Kind, Seen, Status};
+use api::{Kind, Seen, Standing, Status};
 use statement::claims::{Jwk, Target};
+use statement::people::Need;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -82,6 +84,33 @@ pub struct Recorded {
     pub jws: String,
     /// Unix seconds.
     pub at: u64,
+}
+
+/// A request that people must approve, whatever became of it.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub asked: Asked,
+    /// Unix seconds; an open one dies then.
+    pub until: u64,
+    /// What the policy demands; what the trust statement demands comes beside it.
+    pub levels: Vec<Need>,
+    /// In words; empty unless it is open.
+    pub waiting_for: String,
+    pub standing: Standing,
+    /// Why it is not open any more.
+    pub detail: String,
+    pub approvals: Vec<Given>,
+}
+
+/// An approval as it was taken: verified then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Id of the person.
+    pub person: String,
+    /// Unix seconds.
+    pub at: u64,
+    /// Armoured.
+    pub sig: String,
 }
 
 /// What became of a request; the same bytes again get the same.
@@ -243,6 +272,39 @@ pub trait Store: Send {
         asked: &Asked,
         mint: &mut dyn FnMut(u64) -> Result<Minted, Error>,
     ) -> Result<Settled, Error>;
+
+    /// Keeps a request that people must approve. False when its id is another one's, or when it is there.
+    fn wait(
+        &mut self,
+        asked: &Asked,
+        until: u64,
+        levels: &[Need],
+        waiting_for: &str,
+    ) -> Result<bool, Error>;
+
+    /// By the hash of its bytes.
+    fn waiting(&mut self, hash: &str) -> Result<Option<Waiting>, Error>;
+
+    /// By its own id.
+    fn waiting_called(&mut self, id: &str) -> Result<Option<Waiting>, Error>;
+
+    /// Those that are open, the oldest first.
+    fn open(&mut self) -> Result<Vec<Waiting>, Error>;
+
+    /// How many of this subject of this host, of this host and in all are open.
+    fn open_count(&mut self, host: &str, sub: &str) -> Result<(u64, u64, u64), Error>;
+
+    /// Whom an open one waits for now.
+    fn waits(&mut self, hash: &str, levels: &[Need], waiting_for: &str) -> Result<(), Error>;
+
+    /// Keeps an approval; the first of a person stays.
+    fn approve(&mut self, hash: &str, given: &Given) -> Result<(), Error>;
+
+    /// Settles an open one without a grant.
+    fn close(&mut self, asked: &Asked, to: Standing, detail: &str) -> Result<Settled, Error>;
+
+    /// Settles those whose time was over before `now`.
+    fn expire(&mut self, now: u64) -> Result<(), Error>;
 
     fn granted(&mut self, jti: &str) -> Result<Option<Granted>, Error>;
 

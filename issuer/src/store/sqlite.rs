@@ -1,27 +1,29 @@
 //! SQLite: WAL, `synchronous=FULL`, one connection.
 
 use super::{
-    Asked, Granted, Head, Host, Joining, Logged, Minted, NewBreakglass, Next, Recorded, Revoking,
-    Settled, Signed, Store, StoredPolicy, Token, hosts,
+    Asked, Given, Granted, Head, Host, Joining, Logged, Minted, NewBreakglass, Next, Recorded,
+    Revoking, Settled, Signed, Store, StoredPolicy, Token, Waiting, hosts, waiting,
 };
 use crate::error::Error;
-use api::{Kind, Seen, Status};
+use api::{Kind, Seen, Standing, Status};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use statement::claims::{Jwk, Target};
 use statement::digest::sha256_b64;
 use statement::limits::MAX_LIFE;
+use statement::people::Need;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 /// Each step brings a store from one version to the next; an empty file has version 0.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("schema.sql"),
     include_str!("schema2.sql"),
     include_str!("schema3.sql"),
     include_str!("schema4.sql"),
     include_str!("schema5.sql"),
+    include_str!("schema6.sql"),
 ];
 
 pub struct Sqlite {
@@ -191,6 +193,61 @@ impl Store for Sqlite {
         )?;
         tx.commit()?;
         Ok(settled)
+    }
+
+    fn wait(
+        &mut self,
+        asked: &Asked,
+        until: u64,
+        levels: &[Need],
+        waiting_for: &str,
+    ) -> Result<bool, Error> {
+        let tx = self.begin()?;
+        let added = waiting::put(&tx, asked, until, levels, waiting_for)?;
+        tx.commit()?;
+        Ok(added)
+    }
+
+    fn waiting(&mut self, hash: &str) -> Result<Option<Waiting>, Error> {
+        waiting::one(&self.db, "hash", hash)
+    }
+
+    fn waiting_called(&mut self, id: &str) -> Result<Option<Waiting>, Error> {
+        waiting::one(&self.db, "id", id)
+    }
+
+    fn open(&mut self) -> Result<Vec<Waiting>, Error> {
+        waiting::open(&self.db)
+    }
+
+    fn open_count(&mut self, host: &str, sub: &str) -> Result<(u64, u64, u64), Error> {
+        waiting::count(&self.db, host, sub)
+    }
+
+    fn waits(&mut self, hash: &str, levels: &[Need], waiting_for: &str) -> Result<(), Error> {
+        waiting::waits(&self.db, hash, levels, waiting_for)
+    }
+
+    fn approve(&mut self, hash: &str, given: &Given) -> Result<(), Error> {
+        waiting::approve(&self.db, hash, given)
+    }
+
+    fn close(&mut self, asked: &Asked, to: Standing, detail: &str) -> Result<Settled, Error> {
+        let tx = self.begin()?;
+        if let Some(before) = settled(&tx, &asked.hash)? {
+            return Ok(before);
+        }
+        waiting::close(&tx, &asked.hash, to, detail)?;
+        let settled = insert_request(&tx, asked, Status::Denied, detail)?;
+        tx.commit()?;
+        Ok(settled)
+    }
+
+    fn expire(&mut self, now: u64) -> Result<(), Error> {
+        for asked in waiting::overdue(&self.db, now)? {
+            self.close(&asked, Standing::Expired, "Nobody decided it in its time.")?;
+        }
+        Ok(())
     }
 
     fn granted(&mut self, jti: &str) -> Result<Option<Granted>, Error> {
@@ -511,6 +568,12 @@ fn insert_request(
             detail
         ],
     )?;
+    // Where it waited for people it waits no more.
+    let standing = match status {
+        Status::Accepted => Standing::Approved,
+        _ => Standing::Denied,
+    };
+    waiting::close(tx, &asked.hash, standing, detail)?;
     Ok(Settled {
         id: asked.id.clone(),
         status,

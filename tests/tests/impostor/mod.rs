@@ -1,7 +1,9 @@
 //! The test in the place of a host's `jit-link`, with statements forged by the issuer's own keys.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -43,13 +45,17 @@ impl Link {
         self.0.send(&frame::encode(message, LINK).unwrap())
     }
 
-    /// The next message but receipts, which come by their own time.
+    /// The next message but receipts, and questions about what was taken, which come by their own time.
     pub fn down(&mut self) -> Down {
         loop {
             let head = self.0.take(frame::HEAD, SOON).expect("an open connection");
             let length = frame::body_len(head.try_into().unwrap(), LINK).unwrap();
             match frame::decode(&self.0.take(length, SOON).unwrap()).unwrap() {
-                Down::Receipt { .. } => {}
+                Down::Receipt { .. } | Down::Withdraw { .. } => {}
+                Down::Submit { id, request } if !is_new(&request) => {
+                    let answer = Answer::Accepted;
+                    self.up(&Up::Answer { id, answer });
+                }
                 other => return other,
             }
         }
@@ -71,6 +77,12 @@ impl Link {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Whether no link of this run has taken this request before.
+fn is_new(request: &str) -> bool {
+    static TAKEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    TAKEN.lock().unwrap().insert(request.to_owned())
 }
 
 /// What a thief of everything the issuer has could sign with.

@@ -1,0 +1,300 @@
+//! The issuer as people reach it: where it is, and calls signed with a key of their ssh-agent.
+//!
+//! `/etc/jit/jitctl.toml`, then `jit/jitctl.toml` in the own configuration folder, then options: each overrules the one
+//! before. Without any it is the issuer of this box.
+
+use crate::args;
+use crate::exit::Code;
+use crate::failure::Failure;
+use crate::host::ISSUER_SOCK;
+use crate::interrupt::runtime;
+use crate::revoke::refusal;
+use api::ssh_agent::{Held, SshAgent};
+use api::word::{self, Word};
+use api::{Address, Call, Client, Error, Roots, Transport};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use statement::sshsig::SshKey;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const FILE: &str = "/etc/jit/jitctl.toml";
+const OWN_FILE: &str = "jit/jitctl.toml";
+/// Keys that are tried before it is given up: ssh servers stop at about as many.
+const TRIED: usize = 6;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    issuer: Option<String>,
+    ca: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let wrong = |why: String| Failure::new(Code::Usage, format!("{}: {why}.", path.display()));
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text).map_err(wrong),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(wrong(e.to_string())),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text)
+            .map_err(|e| e.message().lines().next().unwrap_or("not TOML").to_owned())
+    }
+
+    /// An authority belongs to the issuer it stands beside.
+    fn over(self, before: Self) -> Self {
+        let ca = match self.issuer {
+            Some(_) => self.ca,
+            None => self.ca.or(before.ca),
+        };
+        Self {
+            issuer: self.issuer.or(before.issuer),
+            ca,
+            key: self.key.or(before.key),
+        }
+    }
+}
+
+fn own_file() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+    let folder = set("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(Path::new(&set("HOME")?).join(".config")))?;
+    Some(folder.join(OWN_FILE))
+}
+
+/// An issuer and the keys to sign calls with.
+pub struct Issuer {
+    client: Client,
+    /// Root on the issuer's box: the socket says who calls.
+    root: bool,
+    /// The only key to sign with, if one was named.
+    only: Option<SshKey>,
+    /// The key the issuer knew.
+    known: Option<SshKey>,
+}
+
+impl Issuer {
+    /// # Errors
+    /// A faulty file or option.
+    pub fn find(args: &args::Issuer) -> Result<Self, Failure> {
+        let mut file = File::read(Path::new(FILE))?;
+        if let Some(path) = own_file() {
+            file = File::read(&path)?.over(file);
+        }
+        let said = File {
+            issuer: args.issuer.clone(),
+            ca: args.ca.clone(),
+            key: args.key.clone(),
+        };
+        Self::new(said.over(file))
+    }
+
+    fn new(file: File) -> Result<Self, Failure> {
+        let usage = |why: &dyn std::fmt::Display| Failure::new(Code::Usage, format!("{why}."));
+        let default = format!("unix:{ISSUER_SOCK}");
+        let address =
+            Address::parse(file.issuer.as_deref().unwrap_or(&default)).map_err(|e| usage(&e))?;
+        let root = !address.is_away() && nix::unistd::geteuid().is_root();
+        let roots = file.ca.map_or(Roots::System, Roots::File);
+        let only = file.key.as_deref().map(public_key).transpose()?;
+        Ok(Self {
+            client: Client::new(Transport::new(address, &roots).map_err(|e| usage(&e))?),
+            root,
+            only,
+            known: None,
+        })
+    }
+
+    /// Whether this needs no key: root on the issuer's box.
+    pub fn is_root(&self) -> bool {
+        self.root
+    }
+
+    /// The client, for calls that sign something else.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Makes a call, signed with the first key of the ssh-agent that the issuer knows.
+    ///
+    /// # Errors
+    /// The refusal; no agent, no key; no issuer.
+    pub fn call<A: DeserializeOwned>(&mut self, call: &Call) -> Result<A, Failure> {
+        if self.root {
+            return runtime()?
+                .block_on(self.client.call(call, None))
+                .map_err(|e| refused(&e));
+        }
+        let mut agent = SshAgent::of_session().map_err(|e| no_key(&e))?;
+        let mut last = None;
+        for key in self.keys(&mut agent)?.iter().take(TRIED) {
+            let word = self.word(&mut agent, key, call)?;
+            match runtime()?.block_on(self.client.call(call, Some(&word))) {
+                Ok(answer) => {
+                    self.known = Some(key.clone());
+                    return Ok(answer);
+                }
+                Err(e) if is_unknown_key(&e) => last = Some(e),
+                Err(e) => return Err(refused(&e)),
+            }
+        }
+        Err(match last {
+            Some(e) => refused(&e).hint("Is the right key in the ssh-agent? See `ssh-add -l`."),
+            None => Failure::new(Code::Denied, "The ssh-agent does not hold the key to use.")
+                .hint("Add it with `ssh-add`."),
+        })
+    }
+
+    fn keys(&self, agent: &mut SshAgent) -> Result<Vec<SshKey>, Failure> {
+        let held: Vec<Held> = agent.keys().map_err(|e| no_key(&e))?;
+        let want = self.known.as_ref().or(self.only.as_ref());
+        let fits = |key: &SshKey| want.is_none_or(|w| w == key);
+        Ok(held.into_iter().map(|h| h.key).filter(fits).collect())
+    }
+
+    fn word(&self, agent: &mut SshAgent, key: &SshKey, call: &Call) -> Result<Word, Failure> {
+        let at = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs());
+        let nonce = nonce()?;
+        let text = self.client.to_sign(call, at, &nonce);
+        let sig = sign(agent, key, word::NAMESPACE, text.as_bytes())?;
+        Ok(Word { at, nonce, sig })
+    }
+
+    /// The key the issuer knew signs these bytes as an approval.
+    ///
+    /// # Errors
+    /// No agent, no key, not signed.
+    pub fn sign_approval(&self, request: &str) -> Result<String, Failure> {
+        let mut agent = SshAgent::of_session().map_err(|e| no_key(&e))?;
+        let key = match &self.known {
+            Some(key) => key.clone(),
+            None => self.keys(&mut agent)?.into_iter().next().ok_or_else(|| {
+                Failure::new(Code::Denied, "The ssh-agent does not hold the key to use.")
+            })?,
+        };
+        let namespace = statement::sshsig::NAMESPACE;
+        sign(&mut agent, &key, namespace, request.as_bytes())
+    }
+}
+
+fn sign(
+    agent: &mut SshAgent,
+    key: &SshKey,
+    namespace: &str,
+    message: &[u8],
+) -> Result<String, Failure> {
+    agent
+        .sign(key, namespace, message)
+        .map_err(|e| no_key(&e).hint(touch(key)))
+}
+
+fn touch(key: &SshKey) -> &'static str {
+    match key.is_on_token() {
+        true => "Touch the token when it blinks.",
+        false => "See `ssh-add -l`.",
+    }
+}
+
+/// As in a `.pub` file.
+fn public_key(path: &Path) -> Result<SshKey, Failure> {
+    let wrong = |why: String| Failure::new(Code::Usage, format!("{}: {why}.", path.display()));
+    let text = fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let words: Vec<&str> = text.split_ascii_whitespace().take(2).collect();
+    SshKey::parse(&words.join(" ")).map_err(|e| wrong(e.to_string()))
+}
+
+fn nonce() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut f| f.read_exact(&mut bytes))
+        .map_err(|e| Failure::new(Code::Internal, format!("There are no random numbers: {e}.")))?;
+    Ok(statement::digest::encode(&bytes))
+}
+
+fn no_key(why: &api::ssh_agent::SshAgentError) -> Failure {
+    Failure::new(Code::Denied, format!("Nothing can be signed: {why}."))
+        .hint("Start one with `eval $(ssh-agent)`, add the key with `ssh-add`.")
+}
+
+fn is_unknown_key(e: &Error) -> bool {
+    matches!(e, Error::Problem(p) if p.code() == "unknown-key")
+}
+
+/// What the issuer's answer means for who decides about requests.
+pub fn refused(e: &Error) -> Failure {
+    let failure = refusal(e);
+    match e {
+        Error::Problem(p) if p.status == 404 => Failure {
+            code: Code::NotFound,
+            ..failure
+        },
+        Error::Problem(p) if p.status == 409 => Failure {
+            code: Code::Denied,
+            ..failure
+        },
+        Error::Connect { .. } => Failure {
+            hint: Some(format!(
+                "Is it the right issuer? It is named by --issuer, ~/.config/{OWN_FILE} or {FILE}."
+            )),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearer_file_wins_and_an_authority_stays_with_its_issuer() {
+        let file = |text| File::parse(text).unwrap();
+        let global = file("issuer = \"https://a\"\nca = \"/ca\"\nkey = \"/k\"");
+        let own = file("issuer = \"https://b\"");
+        let both = own.over(global.clone());
+        assert_eq!(both.issuer.as_deref(), Some("https://b"));
+        assert_eq!(both.ca, None);
+        assert_eq!(both.key.as_deref(), Some(Path::new("/k")));
+        assert_eq!(
+            file("ca = \"/other\"").over(global).issuer.as_deref(),
+            Some("https://a")
+        );
+        assert!(File::parse("isuer = \"x\"").unwrap_err().contains("isuer"));
+    }
+
+    #[test]
+    fn the_sample_says_the_defaults() {
+        let sample = include_str!("../../packaging/etc/jitctl.toml");
+        assert_eq!(File::parse(sample).unwrap(), File::default());
+        let shown = File::parse(&sample.replace("#> ", "")).unwrap();
+        assert_eq!(shown.issuer.unwrap(), format!("unix:{ISSUER_SOCK}"));
+        let other = File::parse(&sample.replace("#+ ", "")).unwrap();
+        assert!(other.ca.is_some() && other.key.is_some());
+    }
+
+    #[test]
+    fn decided_and_unknown_have_their_codes() {
+        let problem = |status| {
+            let problem = api::Problem {
+                kind: "about:blank".to_owned(),
+                title: String::new(),
+                status,
+                detail: "no".to_owned(),
+            };
+            refused(&Error::Problem(problem)).code
+        };
+        assert_eq!(problem(404), Code::NotFound);
+        assert_eq!(problem(409), Code::Denied);
+        assert_eq!(problem(403), Code::Denied);
+    }
+}
