@@ -29,11 +29,12 @@ test:
 	$(PHASE) "lint of the packages" $(MAKE) --no-print-directory lint-packages
 	$(PHASE) "tests on booted hosts" scripts/test-hosts
 
-# Hours: each fault of each system call, and kills by the thousand. JIT_SEED repeats a run.
+# Hours: each fault of each system call, kills by the thousand, receivers that come and go. JIT_SEED repeats a run.
 test-long: setup
 	$(PHASE) "packages" $(MAKE) --no-print-directory packages
 	$(PHASE) "every fault" env JIT_FAULT_ROUNDS=$${JIT_FAULT_ROUNDS:-100000} cargo test --locked -p jit-tests --features e2e --test inject -- --nocapture
 	$(PHASE) "kills" env JIT_KILL_ROUNDS=$${JIT_KILL_ROUNDS:-2500} cargo test --locked -p jit-tests --features e2e --test kills -- --nocapture
+	$(PHASE) "receivers" env JIT_SIEM_ROUNDS=$${JIT_SIEM_ROUNDS:-100} cargo test --locked -p jit-tests --features e2e --test siem
 
 # What it costs, on booted hosts, beside what people would use instead; see docs/performance.md. About ten minutes, or one
 # and a half with JIT_BENCH_QUICK=1. Figures are only as good as the machine is quiet.

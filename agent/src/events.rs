@@ -1,21 +1,21 @@
 //! The agent's hand on the journal: one thread appends (several waiting records in one commit) and then sends each
-//! record as a line to the local syslog.
+//! record to the local logs.
 //!
 //! Whoever gives something waits for [`Log::append`] and holds its `Receipt`. Whoever takes away uses
 //! [`Log::later`], which never waits: the thread keeps the record and tries again until it is written.
 
 use crate::clock::{self, Now};
+use crate::local::Local;
 use crate::paths;
-use journal::{HostKey, Identity, Journal, Receipt, Record, Timestamp, render_line};
+use journal::{HostKey, Identity, Journal, Receipt, Record, Timestamp};
 use std::collections::VecDeque;
 use std::fmt;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Records in one commit.
 const BATCH: usize = 64;
@@ -55,7 +55,7 @@ struct Write {
 pub struct Log {
     tx: Sender<Job>,
     waiting: Arc<AtomicUsize>,
-    next: Arc<AtomicU64>,
+    next: watch::Receiver<u64>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -68,16 +68,16 @@ impl Log {
     pub fn start(now: Timestamp) -> std::io::Result<Self> {
         let (tx, rx) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let next = Arc::new(AtomicU64::new(0));
+        let (reached, next) = watch::channel(0);
         let trouble = Arc::new(Mutex::new(None));
         let writer = Writer {
             waiting: waiting.clone(),
-            next: next.clone(),
+            next: reached,
             journal: None,
             backlog: VecDeque::new(),
             trouble: trouble.clone(),
             opened_at: now,
-            syslog: Syslog::default(),
+            local: Local::default(),
         };
         std::thread::Builder::new()
             .name("journal".into())
@@ -113,7 +113,13 @@ impl Log {
     /// An index that no record handed over from now on gets below; 0 as long as the journal was not opened.
     #[must_use]
     pub fn next_index(&self) -> u64 {
-        self.next.load(Ordering::Relaxed)
+        *self.next.borrow()
+    }
+
+    /// [`Log::next_index`] as it grows: every record below is durable.
+    #[must_use]
+    pub fn growth(&self) -> watch::Receiver<u64> {
+        self.next.clone()
     }
 
     /// Append as soon as possible; nobody waits. For endings, refusals and reports.
@@ -156,12 +162,12 @@ impl Log {
 
 struct Writer {
     waiting: Arc<AtomicUsize>,
-    next: Arc<AtomicU64>,
+    next: watch::Sender<u64>,
     journal: Option<Journal>,
     backlog: VecDeque<Record>,
     trouble: Arc<Mutex<Option<String>>>,
     opened_at: Timestamp,
-    syslog: Syslog,
+    local: Local,
 }
 
 impl Writer {
@@ -213,12 +219,15 @@ impl Writer {
         let records: Vec<Record> = jobs.iter().map(|j| j.record.clone()).collect();
         match self.append(&records) {
             Ok(receipts) => {
+                let indexes: Vec<u64> = receipts.iter().map(Receipt::index).collect();
                 for (job, receipt) in jobs.into_iter().zip(receipts) {
                     if let Some(reply) = job.reply {
                         let _ = reply.send(Ok(receipt));
                     }
                 }
-                records.iter().for_each(|r| self.syslog.send(r));
+                for (record, index) in records.iter().zip(indexes) {
+                    self.tell(index, record);
+                }
             }
             // One record that cannot be stored (too large) must not take the others with it.
             Err(_) if jobs.len() > 1 => jobs.into_iter().for_each(|j| self.write(vec![j])),
@@ -230,7 +239,7 @@ impl Writer {
                         }
                         // One that can never be stored would stand before all others for ever.
                         None if job.record.to_json().is_err() => {
-                            self.syslog
+                            self.local
                                 .alert("jit journal: a record too large to be stored was lost");
                         }
                         None if self.backlog.len() < BACKLOG => {
@@ -245,11 +254,23 @@ impl Writer {
 
     fn flush_backlog(&mut self) {
         while let Some(record) = self.backlog.front().cloned() {
-            if self.append(std::slice::from_ref(&record)).is_err() {
-                return;
+            match self.append(std::slice::from_ref(&record)) {
+                Ok(receipts) => {
+                    if let Some(receipt) = receipts.first() {
+                        self.tell(receipt.index(), &record);
+                    }
+                }
+                Err(_) => return,
             }
-            self.syslog.send(&record);
             self.backlog.pop_front();
+        }
+    }
+
+    /// A record that is on disk goes to the local logs, too.
+    fn tell(&mut self, index: u64, record: &Record) {
+        // What could not be made JSON could not be stored.
+        if let Ok(json) = record.to_json() {
+            self.local.record(index, &json);
         }
     }
 
@@ -268,7 +289,7 @@ impl Writer {
         let result = journal
             .append_batch(records)
             .map_err(|e| NotRecorded(e.to_string()));
-        self.next.store(journal.next_index(), Ordering::Relaxed);
+        self.next.send_replace(journal.next_index());
         // After trouble the journal is opened anew: recovery is the way back for every fault.
         if result.is_ok() {
             self.journal = Some(journal);
@@ -286,26 +307,33 @@ impl Writer {
         let (journal, recovery) = Journal::open(dir, Path::new(paths::JOURNAL_HEAD), &at, identity)
             .map_err(|e| NotRecorded(e.to_string()))?;
         for fault in &recovery.faults {
-            self.syslog.alert(&format!("jit journal: {fault}"));
+            self.local.alert(&format!("jit journal: {fault}"));
         }
         if !recovery.faults.is_empty() || !recovery.torn.is_empty() {
             // The journal wrote a record of it by itself: that one gets its line too.
             let first = journal.next_index().saturating_sub(1);
             for entry in journal::read_from(dir, first).flatten() {
-                self.syslog
-                    .line(&render_line(&entry.json), Severity::Warning);
+                self.local.record(entry.index, &entry.json);
             }
         }
         Ok(journal)
     }
 }
 
+/// The host's id in the origin of its log.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn host_id() -> Result<String, String> {
+    let path = paths::MACHINE_ID;
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
+    Ok(text.trim().to_owned())
+}
+
 /// Whose log it is: the host's id and the key that signs its first head after each opening. Read when it is needed.
 fn identity() -> Result<Identity, String> {
     let read = |path: &str| std::fs::read(path).map_err(|e| format!("{path}: {e}"));
-    let host = String::from_utf8_lossy(&read(paths::MACHINE_ID)?)
-        .trim()
-        .to_owned();
+    let host = host_id()?;
     let key = HostKey::from_pkcs8(&read(paths::HOST_KEY_FILE)?)
         .ok_or_else(|| format!("{} is no Ed25519 key", paths::HOST_KEY_FILE))?;
     Ok(Identity { host, key })
@@ -322,73 +350,4 @@ pub fn record(kind: &str, now: Now, boot_id: &str) -> Record {
             boot_id: boot_id.to_owned(),
         },
     )
-}
-
-/// How loud a line of the local syslog is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Severity {
-    /// Somebody has to act at once: a break-glass code was used or tried.
-    Alert,
-    Warning,
-    Info,
-}
-
-fn severity(record: &Record) -> Severity {
-    let decision = record.decision.as_deref();
-    match record.kind.as_str() {
-        journal::kind::BREAKGLASS if matches!(decision, Some("allow" | "deny")) => Severity::Alert,
-        journal::kind::ALERT => Severity::Warning,
-        _ if decision == Some("deny") => Severity::Warning,
-        _ => Severity::Info,
-    }
-}
-
-/// The local datagram socket. Never blocks and never fails the caller: the journal is the truth.
-#[derive(Default)]
-struct Syslog(Option<syslog::Logger<syslog::LoggerBackend, syslog::Formatter3164>>);
-
-impl Syslog {
-    fn send(&mut self, record: &Record) {
-        if let Ok(json) = serde_json::to_string(record) {
-            self.line(&render_line(&json), severity(record));
-        }
-    }
-
-    fn alert(&mut self, text: &str) {
-        self.line(text, Severity::Warning);
-    }
-
-    fn line(&mut self, text: &str, severity: Severity) {
-        if self.0.is_none() {
-            self.0 = connect();
-        }
-        let Some(logger) = self.0.as_mut() else {
-            return;
-        };
-        let sent = match severity {
-            Severity::Alert => logger.alert(text),
-            Severity::Warning => logger.warning(text),
-            Severity::Info => logger.info(text),
-        };
-        if sent.is_err() {
-            // The receiver was restarted, or is full: a new socket next time.
-            self.0 = None;
-        }
-    }
-}
-
-fn connect() -> Option<syslog::Logger<syslog::LoggerBackend, syslog::Formatter3164>> {
-    let socket = UnixDatagram::unbound().ok()?;
-    socket.set_nonblocking(true).ok()?;
-    socket.connect("/dev/log").ok()?;
-    let formatter = syslog::Formatter3164 {
-        facility: syslog::Facility::LOG_AUTHPRIV,
-        hostname: None,
-        process: "jit-agent".into(),
-        pid: std::process::id(),
-    };
-    Some(syslog::Logger::new(
-        syslog::LoggerBackend::Unix(socket),
-        formatter,
-    ))
 }

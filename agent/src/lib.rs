@@ -19,6 +19,7 @@ pub mod effects;
 pub mod ending;
 pub mod events;
 pub mod listen;
+mod local;
 pub mod paths;
 pub mod recall;
 pub mod store;

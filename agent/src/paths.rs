@@ -16,6 +16,8 @@ pub const HOST_KEY_FILE: &str = "/var/lib/jit/host.key";
 pub const MACHINE_ID: &str = "/etc/machine-id";
 pub const JOURNAL_DIR: &str = "/var/log/jit/journal";
 pub const JOURNAL_HEAD: &str = "/var/lib/jit/journal.head";
+/// How far each receiver of syslog has the journal.
+pub const RECEIVERS_FILE: &str = "/var/lib/jit/receivers.json";
 /// Held by `jit-end` while it works out who still needs a membership. In a directory only root may enter.
 pub const END_LOCK: &str = "/var/lib/jit/end.lock";
 /// One empty file for each grant that is ending; on tmpfs, so that a full disk does not matter.

@@ -1,6 +1,6 @@
 //! Start, reconcile, serve, watch. Nothing is served before what a crash or reboot left is in order.
 
-use crate::agent::{Agent, Core, Stored};
+use crate::agent::{Agent, Core, Receivers, Stored};
 use crate::callers::Throttle;
 use crate::clock::{self, Steps};
 use crate::config;
@@ -68,6 +68,7 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
             .detail("version", env!("CARGO_PKG_VERSION")),
     );
     agent.reconcile().await;
+    agent.receivers_anew();
     tokio::task::spawn_local(listen::cli::serve(agent.clone(), sockets.agent));
     tokio::task::spawn_local(listen::gate::serve(agent.clone(), sockets.gate));
     tokio::task::spawn_local(listen::link::serve(agent.clone(), sockets.link));
@@ -81,6 +82,7 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     tokio::task::spawn_local(pet_watchdog());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     watch(&agent, orders).await;
+    agent.keep_receivers();
     agent.log.later(agent.note(kind::STOP));
     agent.log.settle().await;
     Ok(())
@@ -181,6 +183,7 @@ async fn watch(agent: &Rc<Agent>, mut orders: Orders) {
         agent.close_old_requests();
         agent.ask_about_open();
         agent.ask_for_missing();
+        agent.look_at_receivers();
     }
 }
 
@@ -240,6 +243,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         taking: tokio::sync::Mutex::new(()),
         breaking: tokio::sync::Mutex::new(()),
         explaining: tokio::sync::Mutex::new(()),
+        receivers: RefCell::new(Receivers::default()),
         changed: Notify::new(),
     });
     let limits = agent.config.borrow().as_ref().err().cloned();

@@ -18,7 +18,7 @@ pub mod word;
 
 pub use client::{Call, Client, Events};
 pub use error::Error;
-pub use tls::{BadRoots, Roots};
+pub use tls::{BadRoots, Identity, Roots};
 pub use transport::{Address, BadUrl, Transport};
 pub use types::{
     AddBreakglass, AddedBreakglass, Approve, BackedUp, Decommission, Deny, Enrol, Enrolled, Event,

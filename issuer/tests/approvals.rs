@@ -345,11 +345,9 @@ async fn people_elsewhere_see_and_decide_what_is_theirs_and_nothing_unsigned_cou
     let seen = |key: &'static str| call::<WaitingList>(&away, &hands, key, &list, good);
     let ids =
         |list: WaitingList| -> Vec<String> { list.requests.into_iter().map(|w| w.id).collect() };
-    assert_eq!(ids(seen("bob").await.expect("bob")), [request.id.clone()]);
-    assert_eq!(
-        ids(seen("carol").await.expect("carol")),
-        [request.id.clone()]
-    );
+    let just_it = std::slice::from_ref(&request.id);
+    assert_eq!(ids(seen("bob").await.expect("bob")), just_it);
+    assert_eq!(ids(seen("carol").await.expect("carol")), just_it);
     assert_eq!(ids(seen("dave").await.expect("dave")), [""; 0]);
     hands.public("nobody", "ed25519");
     assert_eq!(

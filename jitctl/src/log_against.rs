@@ -50,7 +50,8 @@ impl Against {
 }
 
 /// Reads what was received: one JSON object a line, or one array, each with `index` and the record's members as
-/// `log show --json` prints them.
+/// `log show --json` prints them, or an event that the link made of a record. Checkpoints, which are no records, are
+/// left out.
 ///
 /// # Errors
 /// The file cannot be read, or holds something else.
@@ -65,9 +66,17 @@ pub fn received(path: &Path) -> Result<BTreeMap<u64, Value>, Failure> {
         }
     }
     all.into_iter()
-        .map(|record| match record["index"].as_u64() {
-            Some(index) => Ok((index, bare(record))),
-            None => Err(fail("a record has no index".into())),
+        .filter(|record| !(record["type"] == "checkpoint" && record["index"].is_null()))
+        .map(|record| {
+            let (index, record) = match record["raw_data"].as_str() {
+                Some(text) => (
+                    record["metadata"]["sequence"].as_u64(),
+                    serde_json::from_str(text).map_err(|e| fail(e.to_string()))?,
+                ),
+                None => (record["index"].as_u64(), bare(record)),
+            };
+            let index = index.ok_or_else(|| fail("a record has no index".into()))?;
+            Ok((index, record))
         })
         .collect()
 }
@@ -76,6 +85,7 @@ pub fn received(path: &Path) -> Result<BTreeMap<u64, Value>, Failure> {
 fn bare(mut record: Value) -> Value {
     if let Value::Object(members) = &mut record {
         members.remove("index");
+        members.remove("origin");
         members.remove("schema_version");
     }
     record
@@ -121,7 +131,8 @@ mod tests {
         let path = dir.path().join("siem.json");
         std::fs::write(
             &path,
-            "{\"index\":1,\"schema_version\":1,\"type\":\"use\"}\n[{\"index\":4,\"type\":\"end\"},{\"index\":9}]",
+            "{\"index\":1,\"schema_version\":1,\"type\":\"use\"}\n[{\"index\":4,\"type\":\"end\"},{\"index\":9}]\n\
+             {\"metadata\":{\"sequence\":0},\"raw_data\":\"{}\"}{\"type\":\"checkpoint\",\"next\":3}",
         )
         .unwrap();
         let received = received(&path).unwrap();
@@ -133,7 +144,7 @@ mod tests {
         ];
         let found = compare(&received, log.into_iter());
         let expected = Against {
-            compared: 2,
+            compared: 3,
             gone: vec![9],
             differ: vec![4],
             lacking: 1,

@@ -33,6 +33,7 @@ mod scan;
 mod seal;
 mod segment;
 mod sys;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -54,6 +55,7 @@ pub use record::{MAX_RECORD, Record, kind};
 pub use render::render_line;
 pub use rule::Rule;
 pub use seal::Identity;
+pub use tail::{Part as Tailed, Tail};
 pub use text::Text;
 pub use time::Timestamp;
 pub use watch::SealedHead;

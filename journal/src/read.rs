@@ -124,6 +124,14 @@ impl Iterator for Reader {
 }
 
 impl Reader {
+    /// Lets the segment that is being read end where its file ends by now.
+    pub(crate) fn refresh(&mut self) {
+        // Where that cannot be told it ends as it did, and is opened anew.
+        if let Some((_, walk)) = &mut self.walk {
+            let _ = walk.refresh();
+        }
+    }
+
     /// Reads a damaged segment as far as it can be read.
     fn detour(&mut self, part: &Part) {
         let (data, found) = detour(part);

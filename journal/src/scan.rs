@@ -46,6 +46,7 @@ pub struct Scan {
     pub offset: u64,
     /// Bytes there were when the file was opened.
     pub length: u64,
+    limit: u64,
     pub end: End,
 }
 
@@ -59,8 +60,18 @@ impl Scan {
             buffer: Vec::new(),
             offset: 0,
             length,
+            limit,
             end: End::Clean,
         })
+    }
+
+    /// Sees what was appended since it was opened, up to `limit` as given then. Only behind a whole frame.
+    pub fn refresh(&mut self) -> io::Result<()> {
+        let length = self.input.get_ref().get_ref().metadata()?.len();
+        self.length = length.min(self.limit);
+        self.input
+            .set_limit(self.length.saturating_sub(self.offset));
+        Ok(())
     }
 
     /// The next whole frame; `None` at the end, which `end` then explains.

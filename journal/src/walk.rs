@@ -51,6 +51,11 @@ impl Walk {
         }))
     }
 
+    /// Sees what was appended since it was opened. Only behind a whole frame.
+    pub fn refresh(&mut self) -> io::Result<()> {
+        self.scan.refresh()
+    }
+
     pub fn step(&mut self) -> io::Result<Straight> {
         let offset = self.scan.offset;
         if let Some(frame) = self.scan.next()? {

@@ -1,5 +1,6 @@
 //! `link.toml` as the link needs it. Its shape, and how files of it stand over each other, is in `settings`.
 
+use crate::receivers::Receiver;
 use api::{Address, Roots};
 use settings::link::{Link, no_address};
 use settings::{Fault, Places};
@@ -13,6 +14,8 @@ pub struct Config {
     pub roots: Roots,
     /// The agent's socket.
     pub agent: PathBuf,
+    /// Who gets the journal's records.
+    pub receivers: Vec<Receiver>,
 }
 
 impl Config {
@@ -25,11 +28,20 @@ impl Config {
             |link: &Link| Address::parse(&link.issuer).map_err(|_| no_address(&link.issuer));
         let link = places.read(|link| address(link).map(drop))?;
         let issuer = address(&link.value).map_err(|wrong| link.fault(wrong))?;
-        let Link { ca, agent, .. } = link.value;
+        let Link {
+            ca,
+            agent,
+            receiver,
+            ..
+        } = link.value;
+        let receivers = receiver.into_iter();
         Ok(Self {
             issuer,
             roots: ca.map_or(Roots::System, Roots::File),
             agent,
+            receivers: receivers
+                .filter_map(|(name, set)| Receiver::new(name, set))
+                .collect(),
         })
     }
 }
@@ -60,10 +72,10 @@ mod tests {
         // And the other way to an issuer, which is no default.
         let other = sample.replace("#+ ", "");
         assert_ne!(other, sample);
-        assert!(matches!(
-            read(&other).unwrap().issuer,
-            Address::Https { .. }
-        ));
+        let other = read(&other).unwrap();
+        assert!(matches!(other.issuer, Address::Https { .. }));
+        let mutual = other.receivers[0].tls.as_ref().unwrap();
+        assert!(mutual.identity.is_some());
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     pub fn new(io: R) -> Self {
         Self {
             io,
-            incoming: Incoming::new(frame::LINK),
+            incoming: Incoming::new(frame::LINK_DOWN),
             buffer: vec![0; 16 * 1024],
         }
     }

@@ -28,7 +28,8 @@ fn start() -> Result<(), String> {
     };
     let config = Config::read(&places).map_err(|e| e.to_string())?;
     let issuer = Transport::new(config.issuer, &config.roots).map_err(|e| e.to_string())?;
-    let options = Options::new(config.agent, Client::new(issuer));
+    let mut options = Options::new(config.agent, Client::new(issuer));
+    options.receivers = config.receivers;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

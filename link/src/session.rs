@@ -4,8 +4,10 @@ use crate::backoff::Backoff;
 use crate::carry::{self, Gone, Reading, ToAgent};
 use crate::frames::Reader;
 use crate::out;
+use crate::receivers::{self, Batch, Receiver};
 use crate::words::Words;
 use api::{Client, Error};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use wire::link::{Answer, Down, Up};
 
 /// Messages waiting for the agent; more make the issuer wait.
 const QUEUE: usize = 64;
+/// Batches waiting for one receiver; more make the agent wait.
+const BATCHES: usize = 8;
 /// Requests under way at once.
 const REQUESTS: usize = 32;
 
@@ -28,6 +32,8 @@ pub struct Options {
     pub issuer: Client,
     /// Between tries, for each side on its own.
     pub backoff: Backoff,
+    /// Of syslog.
+    pub receivers: Vec<Receiver>,
 }
 
 impl Options {
@@ -44,6 +50,7 @@ impl Options {
             agent,
             issuer,
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(most)),
+            receivers: Vec::new(),
         }
     }
 }
@@ -79,6 +86,8 @@ struct Session<'a> {
     /// Ended with the session.
     tasks: JoinSet<()>,
     stream: Option<AbortHandle>,
+    /// What the agent hands over for each receiver.
+    feeds: HashMap<String, mpsc::Sender<Batch>>,
     room: Arc<Semaphore>,
     words: Arc<Words>,
     /// A request was answered: the issuer is there.
@@ -97,6 +106,7 @@ impl<'a> Session<'a> {
             agent: ToAgent(queue),
             tasks: JoinSet::new(),
             stream: None,
+            feeds: HashMap::new(),
             room: Arc::new(Semaphore::new(REQUESTS)),
             words: Arc::default(),
             reachable: Arc::default(),
@@ -115,6 +125,7 @@ impl<'a> Session<'a> {
             name: "jit-link".to_owned(),
         };
         let mut sent = self.agent.send(&hello).await;
+        self.feed_receivers();
         loop {
             if let Err(Gone) = sent {
                 return "the agent closed the connection".to_owned();
@@ -167,6 +178,38 @@ impl<'a> Session<'a> {
                 self.words.answer(id, word);
                 Ok(())
             }
+            Down::Records {
+                receiver,
+                id,
+                host,
+                origin,
+                records,
+                checkpoint,
+            } => {
+                let batch = Batch {
+                    id,
+                    host,
+                    origin,
+                    records,
+                    checkpoint,
+                };
+                if let Some(feed) = self.feeds.get(&receiver) {
+                    // Answers come one at a time, and only to what was asked: there is room.
+                    let _ = feed.send(batch).await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn feed_receivers(&mut self) {
+        for receiver in &self.options.receivers {
+            let (batches, inbox) = mpsc::channel(BATCHES);
+            self.feeds.insert(receiver.name.clone(), batches);
+            let feed = receivers::run(receiver.clone(), self.agent.clone(), inbox);
+            self.tasks.spawn(async {
+                feed.await;
+            });
         }
     }
 

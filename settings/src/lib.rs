@@ -12,6 +12,7 @@ pub mod agent;
 pub mod ceiling;
 pub mod issuer;
 pub mod link;
+pub mod receiver;
 
 mod fault;
 mod places;

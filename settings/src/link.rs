@@ -1,7 +1,9 @@
 //! `link.toml`: where the issuer is, and how it is known.
 
+use crate::receiver::{MOST, Receiver};
 use crate::{Settings, Wrong, absolute};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// `link.toml`. That `issuer` is an address is looked at by whoever reads it, with `api::Address`.
@@ -14,6 +16,9 @@ pub struct Link {
     pub ca: Option<PathBuf>,
     /// The agent's socket.
     pub agent: PathBuf,
+    /// Who gets the journal's records, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub receiver: BTreeMap<String, Receiver>,
 }
 
 impl Default for Link {
@@ -22,6 +27,7 @@ impl Default for Link {
             issuer: "unix:/run/jit-issuer/api.sock".to_owned(),
             ca: None,
             agent: "/run/jit/link.sock".into(),
+            receiver: BTreeMap::new(),
         }
     }
 }
@@ -43,6 +49,16 @@ impl Settings for Link {
 
     fn check(&self) -> Result<(), Wrong> {
         absolute("agent", &self.agent)?;
-        self.ca.as_ref().map_or(Ok(()), |ca| absolute("ca", ca))
+        if let Some(ca) = &self.ca {
+            absolute("ca", ca)?;
+        }
+        if self.receiver.len() > MOST {
+            let what = format!("{} receivers", self.receiver.len());
+            let hint = format!("at most {MOST}");
+            return Err(Wrong::new("receiver", what, hint));
+        }
+        self.receiver
+            .iter()
+            .try_for_each(|(name, receiver)| receiver.check(name))
     }
 }

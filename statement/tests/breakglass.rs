@@ -75,6 +75,9 @@ fn refusal(got: Result<VerifiedBreakglass, Refused>) -> String {
     got.unwrap_err().to_string()
 }
 
+/// A name, and what it does to a request.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Request));
+
 #[test]
 fn enough_root_keys_of_this_epoch_for_this_host_or_nothing() {
     let world = World::new();
@@ -200,7 +203,7 @@ fn used_it_is_a_grant_of_exactly_what_was_sealed() {
     assert!(serde_json::to_string(&Mode::Breakglass).is_err());
     assert!(serde_json::from_str::<Mode>("\"breakglass\"").is_err());
 
-    let wrong: [(&str, &dyn Fn(&mut Request)); 9] = [
+    let wrong: [Change; 9] = [
         ("longer", &|r| r.dur = 1801),
         ("later than its time", &|r| {
             (r.iat, r.approve_until) = (T0 + 86_400, T0 + 86_400);

@@ -78,6 +78,14 @@ impl Host {
         host
     }
 
+    /// Debian 12 whose rsyslog can receive over RELP and TLS. Otherwise as [`Host::ready`].
+    #[track_caller]
+    pub fn ready_with_receivers() -> Self {
+        let host = Self::boot_from(Release::Bookworm, tree::receivers_base(), true);
+        host.set_up();
+        host
+    }
+
     /// Boots a host of `release`, with or without the built packages.
     #[track_caller]
     pub fn boot(release: Release, packages: bool) -> Self {

@@ -52,7 +52,9 @@ pub fn make_all() {
         for release in [Release::Bookworm, Release::Trixie] {
             installed(release, &base(release), &packages);
         }
-        installed(Release::Bookworm, &names_base(), &packages);
+        for base in [names_base(), receivers_base()] {
+            installed(Release::Bookworm, &base, &packages);
+        }
         rpm_base();
     });
     command::must("sync", &[], Duration::from_secs(300));
@@ -83,6 +85,13 @@ fn base_with(release: Release, kind: &str, packages: &str) -> Cached {
 pub(crate) fn names_base() -> Cached {
     let packages = "nscd,sssd-common,libnss-sss,systemd-userdbd";
     base_with(Release::Bookworm, "names", packages)
+}
+
+/// A base tree whose rsyslog can receive over RELP and TLS.
+#[track_caller]
+pub(crate) fn receivers_base() -> Cached {
+    let packages = "rsyslog-relp,rsyslog-gnutls,openssl";
+    base_with(Release::Bookworm, "siem", packages)
 }
 
 /// The base tree of a virtual machine, which brings a kernel.

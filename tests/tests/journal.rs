@@ -48,6 +48,24 @@ fn each_is_a_line_of_syslog(host: &Host) {
         assert_eq!(line["_UID"], "0", "{line}");
         assert_eq!(line["SYSLOG_FACILITY"], "10", "{line}");
     }
+    // Each has its fields, and journald explains it.
+    for entry in entries(host) {
+        let record: Value = serde_json::from_str(&entry.json).unwrap();
+        let index = entry.index.to_string();
+        let found = told.iter().find(|line| line["JIT_INDEX"] == index.as_str());
+        let line = found.unwrap_or_else(|| panic!("no entry {index} in journald"));
+        assert_eq!(line["JIT_TYPE"], record["type"], "{line}");
+        assert_eq!(line["JIT_LOGIN"], record["login"], "{line}");
+        assert_eq!(
+            line["MESSAGE_ID"].as_str().map(str::len),
+            Some(32),
+            "{line}"
+        );
+    }
+    host.sh(
+        "journalctl --boot --no-pager -x JIT_TYPE=start | grep -q 'Subject: jit-agent started'",
+    )
+    .ok();
     let messages: Vec<&str> = told
         .iter()
         .map(|line| line["MESSAGE"].as_str().unwrap())

@@ -33,8 +33,10 @@ pub const GATE_REQUEST: usize = 2 << 20;
 pub const GATE_REPLY: usize = 64 << 10;
 pub const CLI_REQUEST: usize = 64 << 10;
 pub const CLI_REPLY: usize = 1 << 20;
-/// `link.sock`, both ways. The largest statement is a grant bundle of 64 KiB, which escaping may double.
+/// `link.sock`, to the agent. The largest statement is a grant bundle of 64 KiB, which escaping may double.
 pub const LINK: usize = 256 << 10;
+/// `link.sock`, from the agent. A record of 256 KiB, whose quotes are escaped, beside the shorter ones before it.
+pub const LINK_DOWN: usize = 1 << 20;
 
 /// Bytes of the length.
 pub const HEAD: usize = 4;

@@ -42,6 +42,17 @@ pub enum Up {
     Answer { id: u64, answer: Answer },
     /// The issuer wants this host's word for a call that reads its log; answered with `Word`.
     Word { id: u64 },
+    /// The next records for this receiver, please; answered with `Records` once there are some. `again`: a new connection to
+    /// it was made, so begin where it surely has everything before. Takes the place of an earlier question for it.
+    Records {
+        receiver: String,
+        id: u64,
+        again: bool,
+    },
+    /// The receiver has every record below `next`.
+    Stored { receiver: String, next: u64 },
+    /// Nothing can be handed to the receiver; `why` is one sentence.
+    Failing { receiver: String, why: String },
 }
 
 /// What became of a submitted request.
@@ -80,4 +91,35 @@ pub enum Down {
     Receipt { body: String, word: String },
     /// Tell the issuer that a request is taken back, in the same way. The host has crossed it out already.
     Withdraw { body: String, word: String },
+    /// Durable records for a receiver, in order; none when only a checkpoint is due.
+    Records {
+        receiver: String,
+        /// Of the question.
+        id: u64,
+        /// Name of the host, for people.
+        host: String,
+        /// Name of the log; with a record's index it names the record in the whole world.
+        origin: String,
+        records: Vec<Entry>,
+        checkpoint: Option<Checkpoint>,
+    },
+}
+
+/// One record of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    pub index: u64,
+    /// As stored: JSON.
+    pub record: String,
+}
+
+/// How long the log is, in the agent's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// JSON.
+    pub body: String,
+    /// The host's word for it (`jit-hostauth+jwt`); none before the host is enrolled.
+    pub word: Option<String>,
 }

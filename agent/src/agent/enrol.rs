@@ -142,6 +142,7 @@ impl Agent {
                 ..Link::default()
             };
         }
+        self.receivers_anew();
         self.welcome();
         self.changed.notify_waiters();
     }
@@ -155,6 +156,7 @@ impl Agent {
             ..Link::default()
         };
         drop(core);
+        self.receivers_gone();
         self.changed.notify_waiters();
     }
 

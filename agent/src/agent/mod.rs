@@ -17,6 +17,7 @@ mod last;
 mod no;
 mod outcome;
 mod people;
+mod receivers;
 mod reconcile;
 mod reload;
 #[cfg(test)]
@@ -30,6 +31,8 @@ mod uses;
 mod warn;
 mod watch;
 mod word;
+
+pub use receivers::Receivers;
 
 use crate::budget::Ledger;
 use crate::callers::Throttle;
@@ -77,6 +80,8 @@ pub struct Agent {
     pub breaking: tokio::sync::Mutex<()>,
     /// Held while the journal is read for somebody.
     pub explaining: tokio::sync::Mutex<()>,
+    /// Of syslog, fed through the link.
+    pub receivers: RefCell<Receivers>,
     /// Something a waiter may wait for has changed.
     pub changed: Notify,
 }

@@ -38,6 +38,13 @@ impl Agent {
             }
             Up::Answer { id, answer } => self.answered(id, answer),
             Up::Word { id } => self.word_for_link(id),
+            Up::Records {
+                receiver,
+                id,
+                again,
+            } => self.records_for(receiver, id, again),
+            Up::Stored { receiver, next } => self.stored_by(&receiver, next),
+            Up::Failing { receiver, why } => self.failing(&receiver, &why),
             Up::Statement { n, kind, blob } => {
                 // A heartbeat has no place in the log.
                 let n = n.filter(|_| kind != Kind::State);

@@ -155,7 +155,9 @@ impl Agent {
                 Some("this host is not enrolled with an issuer"),
             ),
         };
+        let behind = self.receivers_note();
         let link = match core.link.tx {
+            Some(_) if behind.is_some() => part(Level::Degraded, behind.as_deref()),
             Some(_) => ok(),
             None => part(Level::Down, Some("jit-link is not connected")),
         };

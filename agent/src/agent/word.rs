@@ -14,7 +14,7 @@ use wire::link::Down;
 /// Between two receipts without news.
 const RECEIPT_EVERY_NS: u64 = 60_000_000_000;
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

@@ -58,7 +58,7 @@ enum Ask {
 }
 
 enum Said {
-    Reply(Reply),
+    Reply(Box<Reply>),
     Seen(Vec<String>),
 }
 
@@ -118,7 +118,7 @@ async fn answer(agent: &Rc<Agent>, mut words: mpsc::Receiver<Word>, limits: &Lim
                     let _slot = slot;
                     let _ = answer.send(match cli::without_process(&agent, uid, request).await {
                         Reply::Error(e) => Err(e),
-                        reply => Ok(Said::Reply(reply)),
+                        reply => Ok(Said::Reply(Box::new(reply))),
                     });
                 });
             }

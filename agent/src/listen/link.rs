@@ -6,7 +6,7 @@ use crate::callers::identify;
 use std::rc::Rc;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use wire::frame::LINK;
+use wire::frame::{LINK, LINK_DOWN};
 use wire::link::{Down, Up};
 
 /// Messages read and not yet taken; a link that sends more waits.
@@ -50,7 +50,7 @@ async fn one(agent: Rc<Agent>, stream: UnixStream, inbox: mpsc::Sender<Up>) {
     agent.link_up(tx);
     let writer = async {
         while let Some(message) = rx.recv().await {
-            if write_frame(&mut write, &message, LINK).await.is_err() {
+            if write_frame(&mut write, &message, LINK_DOWN).await.is_err() {
                 return;
             }
         }

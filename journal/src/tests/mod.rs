@@ -10,6 +10,7 @@ mod life;
 #[cfg(feature = "root-tests")]
 mod root;
 mod seals;
+mod tail;
 
 use crate::journal::{AppendOnly, Journal, Limits, Recovery};
 use crate::recover;

@@ -146,7 +146,7 @@ impl Manager {
 
     async fn ask(&self, caller: &Caller<'_>, request: Request) -> Result<Reply, Error> {
         match ask(&self.door, caller.uid, Ask::Request(request)).await? {
-            Said::Reply(reply) => Ok(reply),
+            Said::Reply(reply) => Ok(*reply),
             Said::Seen(_) => Err(odd()),
         }
     }

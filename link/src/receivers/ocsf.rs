@@ -1,0 +1,262 @@
+//! A record as an event of OCSF 1.8.0. The mapping has a version of its own, [`MAPPING`]; a SIEM that asks for more than
+//! it says finds the whole record in `raw_data`, and what has no place of its own in `unmapped`.
+
+use super::syslog::{Sender, severity};
+use serde_json::{Map, Value, json};
+
+/// Of OCSF.
+const VERSION: &str = "1.8.0";
+/// Changes when the same record becomes another event.
+pub const MAPPING: &str = "jit-ocsf-1";
+
+/// Classes of OCSF 1.8.0 and their activities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// `base_event`: no class fits.
+    Base,
+    /// `authentication`, Account Switch.
+    Switch,
+    /// `authentication`, Logoff.
+    SwitchBack,
+    /// `entity_management` with this activity.
+    Entity(u64),
+    /// `detection_finding`, Create.
+    Finding,
+    /// `application_lifecycle` with this activity.
+    Life(u64),
+}
+
+impl Class {
+    /// Where a record belongs.
+    fn of(record: &Value) -> Self {
+        match record["type"].as_str().unwrap_or_default() {
+            "use" => Self::Switch,
+            "refused" if !record["command"].is_null() => Self::Switch,
+            "close" => Self::SwitchBack,
+            "request" | "refused" => Self::Entity(1),
+            "extend" | "policy" | "trust" | "enrol" => Self::Entity(3),
+            "grant" => Self::Entity(10),
+            "end" | "revocation" => Self::Entity(11),
+            "alert" | "recovery" | "escape" => Self::Finding,
+            "start" => Self::Life(3),
+            "stop" => Self::Life(4),
+            _ => Self::Base,
+        }
+    }
+
+    /// Category, class, activity.
+    const fn numbers(self) -> (u64, u64, u64) {
+        match self {
+            Self::Base => (0, 0, 99),
+            Self::Switch => (3, 3002, 7),
+            Self::SwitchBack => (3, 3002, 2),
+            Self::Entity(activity) => (3, 3004, activity),
+            Self::Finding => (2, 2004, 1),
+            Self::Life(activity) => (6, 6002, activity),
+        }
+    }
+}
+
+/// The event.
+pub fn event(sender: &Sender, index: u64, text: &str, record: &Value) -> Value {
+    let class = Class::of(record);
+    let (category, class_uid, activity) = class.numbers();
+    let kind = record["type"].as_str().unwrap_or("unknown");
+    let refused = record["decision"] == "deny" || kind == "refused";
+    let mut event = json!({
+        "activity_id": activity,
+        "category_uid": category,
+        "class_uid": class_uid,
+        "type_uid": class_uid * 100 + activity,
+        "severity_id": match severity(record) { 2 => 4, 3 | 4 => 3, _ => 1 },
+        "status_id": if refused { 2 } else { 1 },
+        "time": record["time"].as_str().and_then(unix_ms).unwrap_or(0),
+        "message": format!("jit {kind}"),
+        "metadata": {
+            "version": VERSION,
+            "log_version": MAPPING,
+            "log_name": sender.origin,
+            "sequence": index,
+            "uid": format!("{}#{index}", sender.origin),
+            "event_code": kind,
+            "profiles": ["host"],
+            "product": { "name": "jit", "vendor_name": "jit", "version": env!("CARGO_PKG_VERSION") },
+        },
+        "device": { "hostname": sender.host, "type_id": 0 },
+        "raw_data": text,
+    });
+    let mut more = Map::new();
+    let mut put = |name: &str, value: Value| drop(more.insert(name.to_owned(), value));
+    let user = user(record);
+    if activity == 99 {
+        put("activity_name", kind.into());
+    }
+    match class {
+        Class::Switch | Class::SwitchBack => {
+            put("user", user);
+            put("account_switch_type_id", 1.into());
+            put("service", json!({ "name": "sudo" }));
+        }
+        Class::Entity(_) => {
+            put("entity", entity(kind, record));
+            put("actor", json!({ "user": user }));
+            if record["reason"].is_string() {
+                put("comment", record["reason"].clone());
+            }
+        }
+        Class::Finding => {
+            let uid = format!("{}#{index}", sender.origin);
+            let why = record["detail"]["why"].as_str().unwrap_or(kind);
+            put(
+                "finding_info",
+                json!({ "uid": uid, "title": format!("jit {kind}"), "desc": why }),
+            );
+        }
+        Class::Life(_) => put("app", json!({ "name": "jit-agent", "vendor_name": "jit" })),
+        Class::Base => {}
+    }
+    if refused {
+        let why = [&record["detail"]["why"], &record["reason"]];
+        if let Some(why) = why.into_iter().find(|w| w.is_string()) {
+            put("status_detail", why.clone());
+        }
+    }
+    let told = ["time", "type", "boot_ns", "boot_id", "key", "epoch"];
+    let rest: Map<String, Value> = record
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| !told.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if !rest.is_empty() {
+        put("unmapped", rest.into());
+    }
+    if let Value::Object(event) = &mut event {
+        event.append(&mut more);
+    }
+    event
+}
+
+fn user(record: &Value) -> Value {
+    let mut user = Map::new();
+    if let Some(name) = record["login"].as_str() {
+        user.insert("name".into(), name.into());
+    }
+    if let Some(uid) = record["uid"].as_u64() {
+        user.insert("uid".into(), uid.to_string().into());
+    }
+    if user.is_empty() {
+        user.insert("name".into(), "root".into());
+    }
+    user.into()
+}
+
+/// What is asked for, given, changed or ended.
+fn entity(kind: &str, record: &Value) -> Value {
+    let name = record["role"].as_str();
+    let id = [&record["grant"], &record["request"]];
+    let id = id.into_iter().find_map(Value::as_str);
+    let (kind_id, kind_name) = match kind {
+        "policy" => (5, "Policy"),
+        "trust" | "enrol" | "revocation" => (99, kind),
+        _ => (99, "grant"),
+    };
+    json!({
+        "name": name.unwrap_or(kind),
+        "uid": id.unwrap_or(kind),
+        "type_id": kind_id,
+        "type": kind_name,
+    })
+}
+
+/// Milliseconds since 1970 of an RFC 3339 time in UTC.
+fn unix_ms(time: &str) -> Option<i64> {
+    let digits = |from: usize, to: usize| -> Option<i64> {
+        let part = time.get(from..to)?;
+        let all = part.bytes().all(|b| b.is_ascii_digit());
+        all.then(|| part.parse().ok()).flatten()
+    };
+    let at = |at: usize, wanted: &str| time.get(at..at + 1) == Some(wanted);
+    let shape = at(4, "-") && at(7, "-") && at(10, "T") && at(13, ":") && at(16, ":");
+    if !shape || !time.ends_with('Z') {
+        return None;
+    }
+    let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
+    let ms = if at(19, ".") { digits(20, 23)? } else { 0 };
+    // Days before the month in a year that begins in March, so that the leap day is its last.
+    let shifted = year - i64::from(month <= 2);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = shifted * 365 + shifted / 4 - shifted / 100 + shifted / 400 + of_year - 719_468;
+    let seconds = days * 86_400 + digits(11, 13)? * 3600 + digits(14, 16)? * 60 + digits(17, 19)?;
+    Some(seconds * 1000 + ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        for (time, want) in [
+            ("1970-01-01T00:00:00.000Z", Some(0)),
+            ("2026-11-20T13:56:03.120Z", Some(1_795_182_963_120)),
+            ("2024-02-29T23:59:59.999Z", Some(1_709_251_199_999)),
+            ("2000-03-01T00:00:00Z", Some(951_868_800_000)),
+            ("2026-11-20 13:56:03.120Z", None),
+            ("yesterday", None),
+            ("2026-11-20T13:56:03.120+01:00", None),
+        ] {
+            assert_eq!(unix_ms(time), want, "{time}");
+        }
+    }
+
+    fn made(record: &Value) -> Value {
+        let sender = Sender {
+            host: "web1".into(),
+            origin: "jit/h/l".into(),
+        };
+        event(&sender, 3, &record.to_string(), record)
+    }
+
+    #[test]
+    fn each_type_has_its_class() {
+        for (kind, type_uid) in [
+            ("use", 300_207),
+            ("close", 300_202),
+            ("request", 300_401),
+            ("extend", 300_403),
+            ("grant", 300_410),
+            ("end", 300_411),
+            ("refused", 300_401),
+            ("alert", 200_401),
+            ("start", 600_203),
+            ("stop", 600_204),
+            ("clock", 99),
+            ("proof", 99),
+            ("not-known", 99),
+        ] {
+            let event = made(&json!({ "type": kind, "login": "alice", "uid": 7 }));
+            assert_eq!(event["type_uid"], type_uid, "{kind}");
+            let sum =
+                event["class_uid"].as_u64().unwrap() * 100 + event["activity_id"].as_u64().unwrap();
+            assert_eq!(sum, type_uid, "{kind}");
+            assert_eq!(event["metadata"]["event_code"], kind);
+        }
+        let event =
+            made(&json!({ "type": "refused", "command": ["/bin/id"], "detail": { "why": "no" } }));
+        assert_eq!(
+            (&event["type_uid"], &event["status_id"]),
+            (&json!(300_207), &json!(2))
+        );
+        assert_eq!(event["status_detail"], "no");
+    }
+
+    #[test]
+    fn nothing_of_a_record_is_lost() {
+        let record = json!({ "type": "use", "reason": "r", "detail": { "x": 1 } });
+        let event = made(&record);
+        assert_eq!(event["raw_data"], record.to_string());
+        assert_eq!(event["unmapped"]["detail"]["x"], 1);
+    }
+}

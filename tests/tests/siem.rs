@@ -1,0 +1,358 @@
+//! Receivers of syslog, which are real ones (rsyslog, over TCP, TLS and RELP), get every record of the journal, whatever
+//! becomes of their connections; and whoever owns the link can hide nothing from them unseen.
+#![cfg(feature = "e2e")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod impostor;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use impostor::Link;
+use jit_tests::Host;
+use jit_tests::grants::{elevate, records};
+use serde_json::Value;
+use wire::link::{Down, Up};
+
+/// Name, transport, port, format.
+const RECEIVERS: [(&str, &str, u16, &str); 4] = [
+    ("plain", "tcp", 10514, "json"),
+    ("secret", "tls", 6514, "ocsf"),
+    ("counted", "relp", 20514, "ocsf"),
+    ("both", "relp-tls", 20515, "json"),
+];
+
+/// A receiver's rsyslog beside the host's own: one file for each input, a JSON object a line.
+const RSYSLOG: &str = r#"
+global(workDirectory="/var/lib/siem" maxMessageSize="1m"
+    defaultNetstreamDriverCAFile="/root/tls/ca.pem"
+    defaultNetstreamDriverCertFile="/root/tls/siem.pem" defaultNetstreamDriverKeyFile="/root/tls/siem.key")
+module(load="imtcp")
+module(load="imrelp" tls.tlslib="gnutls")
+template(name="line" type="list") {
+    constant(value="{") property(name="hostname" outname="host" format="jsonf")
+    constant(value=",") property(name="app-name" outname="app" format="jsonf")
+    constant(value=",") property(name="msgid" outname="msgid" format="jsonf")
+    constant(value=",") property(name="syslogpriority" outname="severity" format="jsonf")
+    constant(value=",") property(name="timereported" outname="time" dateFormat="rfc3339" format="jsonf")
+    constant(value=",") property(name="structured-data" outname="data" format="jsonf")
+    constant(value=",") property(name="msg" outname="msg" format="jsonf")
+    constant(value="}\n")
+}
+ruleset(name="plain") { action(type="omfile" file="/var/log/siem/plain" template="line") }
+ruleset(name="secret") { action(type="omfile" file="/var/log/siem/secret" template="line") }
+ruleset(name="counted") { action(type="omfile" file="/var/log/siem/counted" template="line") }
+ruleset(name="both") { action(type="omfile" file="/var/log/siem/both" template="line") }
+input(type="imtcp" port="10514" ruleset="plain")
+input(type="imtcp" port="6514" ruleset="secret" streamDriver.name="gtls" streamDriver.mode="1"
+    streamDriver.authMode="x509/name" permittedPeer="web1")
+input(type="imrelp" port="20514" ruleset="counted" maxDataSize="1m")
+input(type="imrelp" port="20515" ruleset="both" maxDataSize="1m" tls="on" tls.caCert="/root/tls/ca.pem"
+    tls.myCert="/root/tls/siem.pem" tls.myPrivKey="/root/tls/siem.key" tls.authMode="name" tls.permittedPeer="web1")
+"#;
+
+const UNIT: &str =
+    "[Service]\nExecStart=/usr/sbin/rsyslogd -n -f /etc/siem.conf -i /run/siem.pid\n";
+
+/// An authority, a certificate for the receiver, one for this host.
+const CERTIFICATES: &str = r#"set -e
+mkdir -p /root/tls /var/log/siem /var/lib/siem
+cd /root/tls
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 2 2>/dev/null
+for name in siem web1; do
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $name.key -out $name.csr -subj /CN=$name 2>/dev/null
+    printf 'subjectAltName=DNS:%s\nbasicConstraints=CA:FALSE\n' $name >$name.ext
+    openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $name.pem -days 2 -extfile $name.ext 2>/dev/null
+done
+install -g jit-link -m 0640 web1.key web1.pem ca.pem /etc/jit/
+echo 127.0.0.1 siem >>/etc/hosts
+"#;
+
+fn receivers() -> Host {
+    let host = Host::ready_with_receivers();
+    host.sh(CERTIFICATES).ok();
+    host.write("/etc/siem.conf", RSYSLOG);
+    host.write("/etc/systemd/system/siem.service", UNIT);
+    let mut config = String::new();
+    for (name, transport, port, format) in RECEIVERS {
+        let tls = if transport.contains("tls") {
+            "ca = \"/etc/jit/ca.pem\"\ncertificate = \"/etc/jit/web1.pem\"\nkey = \"/etc/jit/web1.key\"\n"
+        } else {
+            ""
+        };
+        config += &format!(
+            "[receiver.{name}]\naddress = \"siem:{port}\"\ntransport = \"{transport}\"\n\
+             format = \"{format}\"\nsettle_s = 10\n{tls}"
+        );
+    }
+    host.write("/etc/jit/link.toml", &config);
+    host
+}
+
+/// What one receiver has of the log, in the order in which it came: index and line. Checkpoints apart.
+fn got(host: &Host, name: &str) -> (Vec<(u64, Value)>, Vec<Value>) {
+    let (mut lines, mut checkpoints) = (Vec::new(), Vec::new());
+    let text = host
+        .sh(&format!("cat /var/log/siem/{name} || true"))
+        .ok()
+        .stdout;
+    // The last line may be half written.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    for line in whole.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let data = line["data"].as_str().unwrap();
+        assert!(data.starts_with("[jit@32473 origin=\"jit/"), "{line}");
+        let param = |name: &str| {
+            let (_, rest) = data.split_once(&format!(" {name}=\""))?;
+            rest.split_once('"')?.0.parse::<u64>().ok()
+        };
+        match param("index") {
+            Some(index) => lines.push((index, line)),
+            None => {
+                assert_eq!(line["msgid"], "checkpoint", "{line}");
+                assert!(param("next").is_some(), "{line}");
+                checkpoints.push(line);
+            }
+        }
+    }
+    (lines, checkpoints)
+}
+
+/// How far the agent has it, as kept.
+fn cursor(host: &Host, name: &str) -> u64 {
+    let kept = host
+        .sh("cat /var/lib/jit/receivers.json 2>/dev/null || echo '{}'")
+        .ok()
+        .json();
+    kept["next"][name].as_u64().unwrap_or(0)
+}
+
+/// What a message says that the journal says.
+fn record_of(line: &Value, format: &str) -> Value {
+    let mut body: Value = serde_json::from_str(line["msg"].as_str().unwrap().trim_start()).unwrap();
+    if format == "ocsf" {
+        assert_eq!(body["metadata"]["version"], "1.8.0");
+        assert_eq!(
+            body["type_uid"].as_u64().unwrap(),
+            body["class_uid"].as_u64().unwrap() * 100 + body["activity_id"].as_u64().unwrap()
+        );
+        return serde_json::from_str(body["raw_data"].as_str().unwrap()).unwrap();
+    }
+    let members = body.as_object_mut().unwrap();
+    assert!(
+        members
+            .remove("origin")
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .starts_with("jit/")
+    );
+    members.remove("index").unwrap();
+    body
+}
+
+/// `JIT_SIEM_ROUNDS` sets how often the receivers are restarted under load.
+#[test]
+fn every_record_arrives_across_restarts_and_nothing_in_it_forges_anything() {
+    let rounds: u64 = env::var("JIT_SIEM_ROUNDS").map_or(4, |n| n.parse().unwrap());
+    let host = receivers();
+    // The link is there first, and says what it cannot reach.
+    host.run(&["systemctl", "restart", "jit-link"]).ok();
+    host.wait_for(
+        "the note of a receiver that is away",
+        Duration::from_secs(10),
+        "jitctl doctor | grep -q 'the receiver counted lacks the last .* records: cannot connect'",
+    );
+    host.run(&["systemctl", "start", "siem"]).ok();
+
+    let mut alice = host.shell("alice");
+    let grant = elevate(&mut alice, "--for 30m --ticket 'a\"b]c\\\\d'");
+    // What a shell may pass: the end of a line, of a parameter, of a message; terminals; another message.
+    let hostile = r#"$'x"]\\ \n<14>1 2026-01-01T00:00:00Z evil su - - - root\e[2J\r\u202e\x7f\0'"#;
+    alice
+        .run(&format!("sudo -n /bin/echo {hostile} >/dev/null"))
+        .ok();
+    alice
+        .run(r#"mkdir -p $'/tmp/q]"\n' && cd $'/tmp/q]"\n' && sudo -n /bin/true; cd"#)
+        .ok();
+    alice
+        .run("sudo -n /bin/echo $(printf 'a%.0s' $(seq 20000)) >/dev/null")
+        .ok();
+
+    // Restarted while records come. Whatever comes afterwards begins no earlier than what the agent knew to be there.
+    let mut since: BTreeMap<&str, Vec<(usize, u64)>> = BTreeMap::new();
+    for _ in 0..rounds {
+        alice
+            .run("(for i in 1 2 3 4 5 6 7 8; do sudo -n true; done) >/dev/null 2>&1 &")
+            .ok();
+        thread::sleep(Duration::from_millis(150));
+        let kept: Vec<u64> = RECEIVERS.iter().map(|r| cursor(&host, r.0)).collect();
+        host.run(&["systemctl", "stop", "siem"]).ok();
+        for ((name, ..), kept) in RECEIVERS.iter().zip(kept) {
+            let (lines, _) = got(&host, name);
+            since.entry(name).or_default().push((lines.len(), kept));
+        }
+        host.run(&["systemctl", "start", "siem"]).ok();
+        thread::sleep(Duration::from_millis(500));
+    }
+    alice.run(&format!("jitctl drop {}", grant.id)).ok();
+
+    // All of it, everywhere.
+    let start = Instant::now();
+    let all = loop {
+        let all = records(&host);
+        let last = all.len() as u64;
+        let whole = |name: &str| {
+            let have: BTreeSet<u64> = got(&host, name).0.iter().map(|(index, _)| *index).collect();
+            have.into_iter().eq(0..last)
+        };
+        if RECEIVERS.iter().all(|r| whole(r.0)) {
+            break all;
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(90),
+            "not everything arrives"
+        );
+        thread::sleep(Duration::from_millis(200));
+    };
+    assert!(all.len() as u64 > rounds * 16, "{}", all.len());
+    for (name, _, _, format) in RECEIVERS {
+        let (lines, checkpoints) = got(&host, name);
+        for (index, line) in &lines {
+            let Some(have) = all.get(usize::try_from(*index).unwrap()) else {
+                continue;
+            };
+            let mut have = have.clone();
+            for own in ["index", "schema_version"] {
+                have.as_object_mut().unwrap().remove(own);
+            }
+            assert_eq!(record_of(line, format), have, "{name}: {line}");
+            assert_eq!(line["app"], "jit-agent", "{name}: {line}");
+            assert_eq!(line["msgid"], have["type"], "{name}: {line}");
+        }
+        for (before, kept) in &since[name] {
+            let early = lines[*before..].iter().find(|(index, _)| index < kept);
+            assert!(early.is_none(), "{name}: below {kept} comes {early:?}");
+        }
+        // Signed by this host, and never more than there is.
+        let said: Value = serde_json::from_str(
+            checkpoints.last().unwrap()["msg"]
+                .as_str()
+                .unwrap()
+                .trim_start(),
+        )
+        .unwrap();
+        assert!(said["next"].as_u64().unwrap() <= all.len() as u64, "{said}");
+        assert_eq!(
+            said["word"].as_str().unwrap().split('.').count(),
+            3,
+            "{said}"
+        );
+    }
+
+    // In the end the agent knows that all of it is there, and says so.
+    let next = records(&host).len();
+    host.wait_for(
+        "the cursors",
+        Duration::from_secs(30),
+        &format!("test \"$(grep -o ':{next}\\b' /var/lib/jit/receivers.json | wc -l)\" = 4"),
+    );
+    host.run(&["jitctl", "doctor"]).ok().hides("receiver");
+    // What a receiver has is compared with the journal.
+    host.sh(
+        "python3 -c 'import json\nfor l in open(\"/var/log/siem/secret\"):\n d=json.loads(l)\n if d[\"msgid\"]!=\"checkpoint\": print(d[\"msg\"])' >/root/ocsf.json \
+         && jitctl log verify --against /root/ocsf.json",
+    )
+    .ok();
+}
+
+#[test]
+fn who_owns_the_link_can_neither_rewind_nor_skip_a_receiver() {
+    let host = Host::ready();
+    host.run(&["systemctl", "mask", "--now", "jit-link"]).ok();
+    host.write(
+        "/etc/jit/link.toml",
+        "[receiver.siem]\naddress = \"siem:1\"\ntransport = \"tcp\"\n",
+    );
+    let ask = |link: &mut Link, id: u64, again: bool| {
+        let receiver = "siem".to_owned();
+        assert!(link.up(&Up::Records {
+            receiver,
+            id,
+            again
+        }));
+        loop {
+            match link.down() {
+                Down::Records {
+                    id: got,
+                    records,
+                    origin,
+                    checkpoint,
+                    ..
+                } if got == id => {
+                    assert!(origin.starts_with("jit/"), "{origin}");
+                    let indexes: Vec<u64> = records.iter().map(|r| r.index).collect();
+                    return (indexes, checkpoint);
+                }
+                _ => {}
+            }
+        }
+    };
+    let stored = |link: &mut Link, next: u64| {
+        let receiver = "siem".to_owned();
+        assert!(link.up(&Up::Stored { receiver, next }));
+    };
+    let (mut link, ..) = Link::connect(&host);
+    let (first, checkpoint) = ask(&mut link, 1, true);
+    assert_eq!(first[0], 0);
+    assert!(checkpoint.is_some());
+    let have = *first.last().unwrap() + 1;
+
+    // Never handed over: not believed, and journaled.
+    stored(&mut link, have + 1000);
+    host.wait_record("the lie", |r| {
+        r["type"] == "alert"
+            && r["detail"]["why"]
+                .as_str()
+                .unwrap()
+                .contains("it was given those below")
+    });
+    assert_eq!(ask(&mut link, 2, true).0[0], 0);
+    // What was handed over may be called stored, once; back it does not go.
+    stored(&mut link, 3);
+    assert_eq!(ask(&mut link, 3, true).0[0], 3);
+    stored(&mut link, 0);
+    stored(&mut link, 2);
+    assert_eq!(ask(&mut link, 4, true).0[0], 3);
+    // Another connection has no part in what this one was given.
+    drop(link);
+    let (mut link, ..) = Link::connect(&host);
+    stored(&mut link, have);
+    assert_eq!(ask(&mut link, 1, true).0[0], 3);
+    // Only root names receivers.
+    let receiver = "mine".to_owned();
+    assert!(link.up(&Up::Records {
+        receiver,
+        id: 9,
+        again: true
+    }));
+    host.run(&["systemctl", "restart", "jit-agent"]).ok();
+    let (mut link, ..) = Link::connect(&host);
+    assert_eq!(ask(&mut link, 1, true).0[0], 3);
+
+    // A forged file costs records that come twice, none that does not come.
+    drop(link);
+    host.sh("systemctl stop jit-agent && sed -i 's/\"siem\":[0-9]*/\"siem\":999999/' /var/lib/jit/receivers.json && systemctl start jit-agent")
+        .ok();
+    let (mut link, ..) = Link::connect(&host);
+    assert_eq!(ask(&mut link, 1, true).0[0], 0);
+    host.wait_record("the forged cursor", |r| {
+        r["type"] == "alert"
+            && r["detail"]["why"]
+                .as_str()
+                .unwrap()
+                .contains("it gets them all again")
+    });
+}
