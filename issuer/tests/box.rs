@@ -319,7 +319,8 @@ async fn every_bad_call_is_answered_with_a_problem() {
     let big = format!("{{\"request\":\"{}\"}}", "x".repeat(40_000));
     for (call, status) in [
         (get("/"), 404),
-        (get("/v1/requests"), 405),
+        (get("/v1/requests/approve"), 405),
+        (get("/v1/requests/show"), 400),
         (post("/v1/healthz", ""), 405),
         (post("/v1/requests", ""), 400),
         (post("/v1/requests", "{}"), 400),

@@ -112,6 +112,7 @@ fn a_code_gives_one_grant_when_nobody_can_be_asked_and_everyone_is_told() {
     // The use: unseen on the terminal, in the journal first, an alert, on everyone's terminal, for its own time.
     host.sh("cp -a /var/lib/jit/breakglass /root/before").ok();
     let mut bob = host.shell("bob");
+    bob.run("mesg y && test -c $(tty)").ok();
     alice.send("jitctl breakglass --reason 'the issuer is gone' --for 12s\n");
     alice.expect("Code:");
     alice.send(&format!("{}\n", code.to_lowercase().replace('-', " ")));
