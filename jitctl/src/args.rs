@@ -1,7 +1,12 @@
 //! The command line. Only commands that exist are listed.
 
+// Also where the generator of the man pages includes this file.
+#[path = "args/people.rs"]
+mod people;
+
 use crate::{at, exit};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+pub use people::{Approve, Deny, Issuer, Requests, RequestsCommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -157,61 +162,6 @@ Examples:
   jitctl explain 42                            the record with this index in the journal
   jitctl explain 01JD3ZK5T2M8Q4W7X9Y0B1C2D3    a grant or a request")]
     Explain(Explain),
-}
-
-/// Where the issuer is, and which key signs.
-#[derive(Debug, Default, Args)]
-pub struct Issuer {
-    /// The issuer's address: https://HOST[:PORT] or unix:PATH
-    #[arg(long, value_name = "URL", global = true)]
-    pub issuer: Option<String>,
-    /// PEM of the authority that must have certified it [default: the system's]
-    #[arg(long, value_name = "FILE", global = true)]
-    pub ca: Option<PathBuf>,
-    /// Public key to sign with [default: the first of the ssh-agent that the issuer knows]
-    #[arg(long, value_name = "FILE", global = true)]
-    pub key: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct Requests {
-    #[command(flatten)]
-    pub issuer: Issuer,
-    #[command(subcommand)]
-    pub command: Option<RequestsCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum RequestsCommand {
-    /// List what waits for you; what `requests` alone does
-    Ls,
-    /// Show one in full, also one that is decided
-    Show {
-        #[arg(value_name = "ID")]
-        id: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct Approve {
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Do not ask: for scripts
-    #[arg(long)]
-    pub yes: bool,
-    #[command(flatten)]
-    pub issuer: Issuer,
-}
-
-#[derive(Debug, Args)]
-pub struct Deny {
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Why; whoever asked is told
-    #[arg(long, value_name = "TEXT", value_parser = revoke_reason)]
-    pub reason: String,
-    #[command(flatten)]
-    pub issuer: Issuer,
 }
 
 #[derive(Debug, Args)]
@@ -566,15 +516,17 @@ pub enum ConfigKind {
     Ceiling,
     Link,
     Issuer,
+    Jitctl,
     Roles,
 }
 
 impl ConfigKind {
-    pub const ALL: [ConfigKind; 5] = [
+    pub const ALL: [ConfigKind; 6] = [
         ConfigKind::Agent,
         ConfigKind::Ceiling,
         ConfigKind::Link,
         ConfigKind::Issuer,
+        ConfigKind::Jitctl,
         ConfigKind::Roles,
     ];
 
@@ -585,6 +537,7 @@ impl ConfigKind {
             ConfigKind::Ceiling => "ceiling",
             ConfigKind::Link => "link",
             ConfigKind::Issuer => "issuer",
+            ConfigKind::Jitctl => "jitctl",
             ConfigKind::Roles => "roles",
         }
     }

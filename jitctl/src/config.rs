@@ -9,6 +9,7 @@ use crate::output::{Line, Style};
 use ::settings::agent::Agent;
 use ::settings::ceiling::Ceiling;
 use ::settings::issuer::{Issuer, no_url};
+use ::settings::jitctl::Jitctl;
 use ::settings::link::{Link, no_address};
 use ::settings::{Entry, FILE_MAX, Fault, Places, Settings, Text, Wrong, stack};
 use api::Address;
@@ -37,6 +38,13 @@ fn link_address(link: &Link) -> Result<(), Wrong> {
     }
 }
 
+fn jitctl_address(jitctl: &Jitctl) -> Result<(), Wrong> {
+    match Address::parse(&jitctl.issuer) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(no_address(&jitctl.issuer)),
+    }
+}
+
 fn issuer_url(issuer: &Issuer) -> Result<(), Wrong> {
     match issuer.https.as_ref().and_then(|https| https.url.as_ref()) {
         Some(url) if !Address::parse(url).is_ok_and(|a| a.is_away()) => Err(no_url(url)),
@@ -55,6 +63,7 @@ fn host(root: &Path) -> Vec<Fault> {
     faults.extend(places.read::<Agent>(no_more).err());
     faults.extend(places.read::<Ceiling>(no_more).err());
     faults.extend(places.read::<Link>(link_address).err());
+    faults.extend(places.read::<Jitctl>(jitctl_address).err());
     let issuer = places.read::<Issuer>(issuer_url);
     let roles = match &issuer {
         Ok(read) => read.value.roles.clone(),
@@ -140,6 +149,7 @@ fn one(ctx: &Context, file: &Path, kind: Option<Kind>) -> Result<u8, Failure> {
         Kind::Ceiling => stack::<Ceiling>(&texts, no_more).err(),
         Kind::Link => stack::<Link>(&texts, link_address).err(),
         Kind::Issuer => stack::<Issuer>(&texts, issuer_url).err(),
+        Kind::Jitctl => stack::<Jitctl>(&texts, jitctl_address).err(),
         Kind::Roles => {
             let fault = texts.first().and_then(|t| ::policy::load(&t.text).err());
             fault.map(|error| Fault {
@@ -216,6 +226,7 @@ fn show(ctx: &Context, kind: Option<Kind>, origin: bool) -> Result<u8, Failure> 
             Kind::Ceiling => entries(&places, no_more::<Ceiling>),
             Kind::Link => entries(&places, link_address),
             Kind::Issuer => entries(&places, issuer_url),
+            Kind::Jitctl => entries(&places, jitctl_address),
             Kind::Roles => continue,
         };
         match entries {

@@ -1,6 +1,6 @@
 //! The issuer as people reach it: where it is, and calls signed with a key of their ssh-agent.
 //!
-//! `/etc/jit/jitctl.toml`, then `jit/jitctl.toml` in the own configuration folder, then options: each overrules the one
+//! `jitctl.toml` of this host, then `jit/jitctl.toml` in the own configuration folder, then options: each overrules the one
 //! before. Without any it is the issuer of this box.
 
 use crate::args;
@@ -12,40 +12,43 @@ use crate::revoke::refusal;
 use api::ssh_agent::{Held, SshAgent};
 use api::word::{self, Word};
 use api::{Address, Call, Client, Error, Roots, Transport};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use settings::Places;
+use settings::jitctl::Jitctl;
 use statement::sshsig::SshKey;
 use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const FILE: &str = "/etc/jit/jitctl.toml";
 const OWN_FILE: &str = "jit/jitctl.toml";
 /// Keys that are tried before it is given up: ssh servers stop at about as many.
 const TRIED: usize = 6;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct File {
+/// What one place says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Said {
     issuer: Option<String>,
     ca: Option<PathBuf>,
     key: Option<PathBuf>,
 }
 
-impl File {
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let wrong = |why: String| Failure::new(Code::Usage, format!("{}: {why}.", path.display()));
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).map_err(wrong),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(wrong(e.to_string())),
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text)
-            .map_err(|e| e.message().lines().next().unwrap_or("not TOML").to_owned())
+impl Said {
+    fn read(places: &Places) -> Result<Self, Failure> {
+        let read = places
+            .read::<Jitctl>(|_| Ok(()))
+            .map_err(|fault| Failure::new(Code::Usage, format!("{fault}.")))?;
+        let set = |key: &str| {
+            read.entries()
+                .iter()
+                .any(|e| e.key == key && e.origin.is_some())
+        };
+        let issuer = set("issuer").then(|| read.value.issuer.clone());
+        Ok(Self {
+            issuer,
+            ca: read.value.ca,
+            key: read.value.key,
+        })
     }
 
     /// An authority belongs to the issuer it stands beside.
@@ -85,26 +88,26 @@ impl Issuer {
     /// # Errors
     /// A faulty file or option.
     pub fn find(args: &args::Issuer) -> Result<Self, Failure> {
-        let mut file = File::read(Path::new(FILE))?;
+        let mut before = Said::read(&Places::host())?;
         if let Some(path) = own_file() {
-            file = File::read(&path)?.over(file);
+            before = Said::read(&Places::File(path))?.over(before);
         }
-        let said = File {
+        let options = Said {
             issuer: args.issuer.clone(),
             ca: args.ca.clone(),
             key: args.key.clone(),
         };
-        Self::new(said.over(file))
+        Self::new(options.over(before))
     }
 
-    fn new(file: File) -> Result<Self, Failure> {
+    fn new(said: Said) -> Result<Self, Failure> {
         let usage = |why: &dyn std::fmt::Display| Failure::new(Code::Usage, format!("{why}."));
         let default = format!("unix:{ISSUER_SOCK}");
         let address =
-            Address::parse(file.issuer.as_deref().unwrap_or(&default)).map_err(|e| usage(&e))?;
+            Address::parse(said.issuer.as_deref().unwrap_or(&default)).map_err(|e| usage(&e))?;
         let root = !address.is_away() && nix::unistd::geteuid().is_root();
-        let roots = file.ca.map_or(Roots::System, Roots::File);
-        let only = file.key.as_deref().map(public_key).transpose()?;
+        let roots = said.ca.map_or(Roots::System, Roots::File);
+        let only = said.key.as_deref().map(public_key).transpose()?;
         Ok(Self {
             client: Client::new(Transport::new(address, &roots).map_err(|e| usage(&e))?),
             root,
@@ -244,7 +247,7 @@ pub fn refused(e: &Error) -> Failure {
         },
         Error::Connect { .. } => Failure {
             hint: Some(format!(
-                "Is it the right issuer? It is named by --issuer, ~/.config/{OWN_FILE} or {FILE}."
+                "Is it the right issuer? It is named by --issuer, ~/.config/{OWN_FILE} or /etc/jit/jitctl.toml."
             )),
             ..failure
         },
@@ -256,9 +259,16 @@ pub fn refused(e: &Error) -> Failure {
 mod tests {
     use super::*;
 
+    fn said(text: &str) -> Result<Said, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("jitctl.toml");
+        fs::write(&file, text).unwrap();
+        Said::read(&Places::File(file))
+    }
+
     #[test]
     fn the_nearer_file_wins_and_an_authority_stays_with_its_issuer() {
-        let file = |text| File::parse(text).unwrap();
+        let file = |text: &str| said(text).unwrap();
         let global = file("issuer = \"https://a\"\nca = \"/ca\"\nkey = \"/k\"");
         let own = file("issuer = \"https://b\"");
         let both = own.over(global.clone());
@@ -269,16 +279,16 @@ mod tests {
             file("ca = \"/other\"").over(global).issuer.as_deref(),
             Some("https://a")
         );
-        assert!(File::parse("isuer = \"x\"").unwrap_err().contains("isuer"));
+        assert!(said("isuer = \"x\"").is_err_and(|f| f.to_string().contains("isuer")));
     }
 
     #[test]
     fn the_sample_says_the_defaults() {
         let sample = include_str!("../../packaging/etc/jitctl.toml");
-        assert_eq!(File::parse(sample).unwrap(), File::default());
-        let shown = File::parse(&sample.replace("#> ", "")).unwrap();
+        assert_eq!(said(sample).unwrap(), Said::default());
+        let shown = said(&sample.replace("#> ", "")).unwrap();
         assert_eq!(shown.issuer.unwrap(), format!("unix:{ISSUER_SOCK}"));
-        let other = File::parse(&sample.replace("#+ ", "")).unwrap();
+        let other = said(&sample.replace("#+ ", "")).unwrap();
         assert!(other.ca.is_some() && other.key.is_some());
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const KINDS: [&str; 5] = ["agent", "ceiling", "link", "issuer", "roles"];
+const KINDS: [&str; 6] = ["agent", "ceiling", "link", "issuer", "jitctl", "roles"];
 
 fn jitctl(args: &[&str]) -> (i32, String) {
     let out = Command::new(env!("CARGO_BIN_EXE_jitctl"))

@@ -1,6 +1,7 @@
 //! What an administrator sets for jit.
 //!
-//! One place for the shape of each file (`agent.toml`, `ceiling.toml`, `link.toml`, `issuer.toml`), for how files of
+//! One place for the shape of each file (`agent.toml`, `ceiling.toml`, `link.toml`, `issuer.toml`,
+//! `jitctl.toml`), for how files of
 //! vendor, run and admin stand over each other, and for how a fault is told: with its file, its line, and what to write
 //! instead. The programs read their own file here, and `jitctl config` reads all of them by the same code.
 //!
@@ -11,6 +12,7 @@
 pub mod agent;
 pub mod ceiling;
 pub mod issuer;
+pub mod jitctl;
 pub mod link;
 pub mod receiver;
 

@@ -198,6 +198,8 @@ impl Agent {
             receiver.handed = receiver.cursor;
             receiver.tail = None;
             receiver.why = None;
+            // The last one may be among what was lost with the connection.
+            receiver.checkpoint = None;
         }
         let agent = self.clone();
         receiver.asked = Some(tokio::task::spawn_local({

@@ -4,7 +4,11 @@
 #![allow(clippy::print_stderr, reason = "a build tool that says what failed")]
 
 #[path = "../args.rs"]
-#[allow(dead_code, reason = "only the tree of commands is read here")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "only the tree of commands is read here"
+)]
 mod args;
 #[path = "../at.rs"]
 mod at;

@@ -55,7 +55,8 @@ fn with_place(sender: &Sender, index: u64, text: &str, record: &Value) -> String
         _ if record.is_object() => record.to_string().split_off(1),
         _ => format!("\"record\":{record}}}"),
     };
-    let comma = if members == "}" { "" } else { "," };
+    let empty = record.as_object().is_some_and(serde_json::Map::is_empty);
+    let comma = if empty { "" } else { "," };
     format!("{{\"origin\":{origin},\"index\":{index}{comma}{members}")
 }
 

@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(frame(2, "syslog", b"<14>1 x"), b"2 syslog 7 <14>1 x\n");
         assert_eq!(frame(3, "close", b""), b"3 close 0\n");
         let mut answers = Answers::default();
-        let all = b"1 rsp 92 200 OK\nrelp_version=0\nrelp_software=librelp,1.10.0,http://librelp.adiscon.com\ncommands=syslog\n2 rsp 6 200 OK\n3 rsp 10 500 no\x1b ok\n4 rsp 0\n0 serverclose 0\n";
+        let all = b"1 rsp 93 200 OK\nrelp_version=0\nrelp_software=librelp,1.10.0,http://librelp.adiscon.com\ncommands=syslog\n2 rsp 6 200 OK\n3 rsp 10 500 no\x1b ok\n4 rsp 0\n0 serverclose 0\n";
         for byte in all.chunks(1) {
             answers.feed(byte);
         }

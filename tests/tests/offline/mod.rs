@@ -373,6 +373,8 @@ fn row_9_the_network_is_slow(row: &mut Row<'_>) {
     row.issuer
         .run(&["systemd-run", "--unit=slow", "python3", "/root/slow.py"])
         .ok();
+    row.issuer
+        .wait_for("the slow way", SOON, "ss -Hltn | grep -q :9443");
     let link = "/etc/jit/link.toml.d/enrolment.toml";
     row.host
         .sh(&format!(
@@ -388,4 +390,10 @@ fn row_9_the_network_is_slow(row: &mut Row<'_>) {
     row.breaks_glass();
     row.over();
     row.issuer.run(&["systemctl", "stop", "slow"]).ok();
+    row.host
+        .sh(&format!(
+            "sed -i s/9443/8443/ {link} && systemctl restart jit-link"
+        ))
+        .ok();
+    row.connected();
 }

@@ -1,0 +1,60 @@
+//! Those who approve: which requests, which issuer, which key.
+
+use super::revoke_reason;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Where the issuer is, and which key signs.
+#[derive(Debug, Default, Args)]
+pub struct Issuer {
+    /// The issuer's address: https://HOST[:PORT] or unix:PATH
+    #[arg(long, value_name = "URL", global = true)]
+    pub issuer: Option<String>,
+    /// PEM of the authority that must have certified it [default: the system's]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ca: Option<PathBuf>,
+    /// Public key to sign with [default: the first of the ssh-agent that the issuer knows]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Requests {
+    #[command(flatten)]
+    pub issuer: Issuer,
+    #[command(subcommand)]
+    pub command: Option<RequestsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RequestsCommand {
+    /// List what waits for you; what `requests` alone does
+    Ls,
+    /// Show one in full, also one that is decided
+    Show {
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Approve {
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Do not ask: for scripts
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub issuer: Issuer,
+}
+
+#[derive(Debug, Args)]
+pub struct Deny {
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Why; whoever asked is told
+    #[arg(long, value_name = "TEXT", value_parser = revoke_reason)]
+    pub reason: String,
+    #[command(flatten)]
+    pub issuer: Issuer,
+}
