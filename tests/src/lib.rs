@@ -1,7 +1,7 @@
 //! Real Debian hosts for the tests, booted with systemd as PID 1.
 //!
 //! A [`Host`] is a directory tree under an overlay mount, booted by `systemd-nspawn`: scopes, timers, logind,
-//! journald and append-only files behave as on metal, and a boot takes about three seconds. Hosts share this
+//! journald and append-only files behave as on metal, and a boot takes about two seconds. Hosts share this
 //! machine's kernel and clock, so what needs a clock of its own or a real power cut runs in a [`Guest`] instead,
 //! a virtual machine under software emulation.
 //!

@@ -38,6 +38,7 @@ impl Class {
             "grant" => Self::Entity(10),
             "end" | "revocation" => Self::Entity(11),
             "alert" | "recovery" | "escape" => Self::Finding,
+            "breakglass" if record["decision"] != "received" => Self::Finding,
             "start" => Self::Life(3),
             "stop" => Self::Life(4),
             _ => Self::Base,
@@ -68,7 +69,7 @@ pub fn event(sender: &Sender, index: u64, text: &str, record: &Value) -> Value {
         "category_uid": category,
         "class_uid": class_uid,
         "type_uid": class_uid * 100 + activity,
-        "severity_id": match severity(record) { 2 => 4, 3 | 4 => 3, _ => 1 },
+        "severity_id": match severity(record) { 1 => 5, 2 => 4, 3 | 4 => 3, _ => 1 },
         "status_id": if refused { 2 } else { 1 },
         "time": record["time"].as_str().and_then(unix_ms).unwrap_or(0),
         "message": format!("jit {kind}"),
@@ -250,6 +251,18 @@ mod tests {
             (&json!(300_207), &json!(2))
         );
         assert_eq!(event["status_detail"], "no");
+        for (decision, type_uid, severity) in [
+            ("allow", 200_401, 5),
+            ("deny", 200_401, 5),
+            ("received", 99, 1),
+        ] {
+            let event = made(&json!({ "type": "breakglass", "decision": decision }));
+            assert_eq!(
+                (&event["type_uid"], &event["severity_id"]),
+                (&json!(type_uid), &json!(severity)),
+                "{decision}"
+            );
+        }
     }
 
     #[test]

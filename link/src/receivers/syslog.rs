@@ -23,6 +23,8 @@ pub struct Sender {
 pub fn severity(record: &Value) -> u8 {
     let kind = record["type"].as_str().unwrap_or_default();
     match kind {
+        // A code was used or tried: somebody has to act at once.
+        "breakglass" if record["decision"] != "received" => 1,
         "alert" => 2,
         "recovery" => 3,
         "refused" => 4,
