@@ -349,6 +349,10 @@ fn gives(detail: &Detail, row: &dyn Fn(&str) -> Line) -> Vec<Line> {
         (detail.once, "one use only"),
         (detail.tty, "only on a terminal"),
         (detail.auth == statement::detail::Auth::None, "no password"),
+        (
+            detail.on_end == statement::detail::OnEnd::Report,
+            "processes that hold a group may live on after the end",
+        ),
     ]
     .into_iter()
     .filter_map(|(is, text)| is.then_some(text))

@@ -1,6 +1,6 @@
 //! How much a right is worth: what one who is asked to approve must see at a glance, and what a host's ceiling must name.
 
-use crate::detail::{AllOr, Detail};
+use crate::detail::{AllOr, Detail, Door};
 
 /// Groups that equal root, or read what only root may: a member can become root without sudo.
 pub const ROOT_EQUAL: &[&str] = &[
@@ -48,8 +48,12 @@ impl Detail {
     pub fn root_equal(&self) -> Option<String> {
         let as_root = match &self.runas {
             AllOr::All(_) => true,
-            AllOr::List(list) => list.iter().any(|user| user == "root"),
+            AllOr::List(list) => list.iter().any(|user| is_root(user)),
         };
+        // Who passes for polkit's administrator may do as root what he likes.
+        if self.doors.contains(&Door::Polkit) {
+            return Some("polkit takes its holder for an administrator".to_owned());
+        }
         if as_root && !self.doors.is_empty() && matches!(self.commands, AllOr::All(_)) {
             return Some("any command as root".to_owned());
         }
@@ -62,6 +66,12 @@ impl Detail {
             .find(group)
             .map(|g| format!("the group {g} equals root"))
     }
+}
+
+/// By name or, as sudo(8) has it, by number.
+fn is_root(user: &str) -> bool {
+    let number = user.strip_prefix('#').map(str::parse::<u32>);
+    user == "root" || matches!(number, Some(Ok(0)))
 }
 
 #[cfg(test)]
@@ -98,5 +108,13 @@ mod tests {
         assert_eq!(none.root_equal(), None);
         none.doors = vec![Door::Su];
         assert!(none.root_equal().is_some());
+        for runas in ["#0", "#00"] {
+            none.runas = AllOr::List(vec!["www-data".to_owned(), runas.to_owned()]);
+            assert!(none.root_equal().is_some(), "{runas}");
+        }
+        none.runas = AllOr::List(vec!["www-data".to_owned(), "#33".to_owned()]);
+        assert_eq!(none.root_equal(), None);
+        none.doors.push(Door::Polkit);
+        assert!(none.root_equal().unwrap().contains("polkit"));
     }
 }

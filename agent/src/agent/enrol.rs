@@ -4,11 +4,11 @@ use super::elevate::error;
 use super::status::LATE_S;
 use super::{Agent, Link};
 use crate::clock;
+use crate::listen::outbox::Outbox;
 use crate::store::identity::{self, EnrolmentFile};
 use crate::store::state::State;
 use journal::kind;
 use statement::detail::{AllOr, Command, Door};
-use tokio::sync::mpsc;
 use wire::cli::{Code, Error, Reply};
 use wire::link::Down;
 
@@ -132,7 +132,7 @@ impl Agent {
     }
 
     /// A link has connected.
-    pub fn link_up(&self, tx: mpsc::UnboundedSender<Down>) {
+    pub fn link_up(&self, tx: Outbox) {
         {
             let mut core = self.core.borrow_mut();
             let next = core.link.next;

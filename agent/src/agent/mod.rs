@@ -42,6 +42,7 @@ use crate::deadline::Deadline;
 use crate::decide::View;
 use crate::effects::units::Units;
 use crate::events::{self, Log};
+use crate::listen::outbox::Outbox;
 use crate::store::codes::CodeFile;
 use crate::store::grants::{Cause, GrantFile};
 use crate::store::identity::Enrolled;
@@ -54,7 +55,7 @@ use statement::verify::VerifiedGrant;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use wire::link::{Answer, Down};
 
 /// Answers about ended requests and grants that are kept for `Wait` and for messages.
@@ -177,7 +178,7 @@ struct Move {
 /// The link as the agent sees it.
 #[derive(Default)]
 pub struct Link {
-    pub tx: Option<mpsc::UnboundedSender<Down>>,
+    pub tx: Option<Outbox>,
     /// The link says that the issuer's stream is open.
     pub connected: bool,
     /// Why not.

@@ -93,11 +93,17 @@ async fn end(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
 }
 
 /// Kill until look after look finds none. Frozen, nothing forks faster than it is found: the user's sessions, and every
-/// other cgroup in which a holder was seen (a job of `at`, of cron), stand still meanwhile.
+/// other cgroup in which a holder was seen (a job of `at`, of cron), stand still meanwhile. Never what we run in ourselves,
+/// as when a package is removed from a session of his: nobody would thaw it.
 async fn kill_all(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
     let root = Path::new(paths::CGROUP_ROOT);
+    let own = processes::read(std::process::id()).map(|p| p.cgroup);
+    let freeze = |dir: PathBuf| match &own {
+        Ok(own) if !is_in(own, &dir) => Some(Frozen::freeze(dir)),
+        _ => None,
+    };
     let sessions = root.join(format!("user.slice/user-{uid}.slice"));
-    let mut frozen = HashMap::from([(sessions.clone(), Frozen::freeze(sessions))]);
+    let mut frozen = HashMap::from([(sessions.clone(), freeze(sessions))]);
     for _ in 0..ROUNDS {
         let found = holders(uid, gids);
         if found.is_empty() && none_for_sure(uid, gids).await {
@@ -108,9 +114,7 @@ async fn kill_all(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
             let cgroup = cgroup.trim_start_matches('/');
             if !cgroup.is_empty() && !cgroup.contains("..") {
                 let dir = root.join(cgroup);
-                frozen
-                    .entry(dir.clone())
-                    .or_insert_with(|| Frozen::freeze(dir));
+                frozen.entry(dir.clone()).or_insert_with(|| freeze(dir));
             }
         }
         let held = held(uid, gids, &found);
@@ -165,6 +169,12 @@ fn pids(list: &[processes::Glimpse]) -> Vec<u32> {
     list.iter().map(|p| p.pid).collect()
 }
 
+/// Is the cgroup `own`, as `/proc` names it, the directory `dir` or below it?
+fn is_in(own: &str, dir: &Path) -> bool {
+    let own = Path::new(paths::CGROUP_ROOT).join(own.trim_start_matches('/'));
+    own.starts_with(dir)
+}
+
 /// A cgroup whose processes stand still until this is dropped. One that cannot be frozen runs on.
 pub struct Frozen(PathBuf);
 
@@ -188,5 +198,27 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         let _ = std::fs::write(self.0.join("cgroup.freeze"), "0");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_run_in_is_known() {
+        let dir = |name: &str| Path::new(paths::CGROUP_ROOT).join(name);
+        let own = "/user.slice/user-1001.slice/session-3.scope";
+        assert!(is_in(own, &dir("user.slice/user-1001.slice")));
+        assert!(is_in(
+            own,
+            &dir("user.slice/user-1001.slice/session-3.scope")
+        ));
+        assert!(!is_in(own, &dir("user.slice/user-100.slice")));
+        assert!(!is_in(own, &dir("system.slice/atd.service")));
+        assert!(!is_in(
+            "/system.slice/jit-agent.service",
+            &dir("user.slice/user-1001.slice")
+        ));
     }
 }

@@ -1,5 +1,6 @@
 //! `link.sock`: one link at a time; a new connection takes the place of the old one.
 
+use super::outbox::{Waiting, outbox};
 use super::{read_frame, write_frame};
 use crate::agent::Agent;
 use crate::callers::identify;
@@ -7,7 +8,7 @@ use std::rc::Rc;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use wire::frame::{LINK, LINK_DOWN};
-use wire::link::{Down, Up};
+use wire::link::Up;
 
 /// Messages read and not yet taken; a link that sends more waits.
 const INBOX: usize = 8;
@@ -46,7 +47,7 @@ pub async fn serve(agent: Rc<Agent>, listener: UnixListener) {
 
 async fn one(agent: Rc<Agent>, stream: UnixStream, inbox: mpsc::Sender<Up>) {
     let (mut read, mut write) = stream.into_split();
-    let (tx, mut rx) = mpsc::unbounded_channel::<Down>();
+    let (tx, Waiting { mut rx, full }) = outbox();
     agent.link_up(tx);
     let writer = async {
         while let Some(message) = rx.recv().await {
@@ -74,6 +75,7 @@ async fn one(agent: Rc<Agent>, stream: UnixStream, inbox: mpsc::Sender<Up>) {
     tokio::select! {
         () = writer => {}
         () = reader => {}
+        () = full.notified() => agent.alert_rarely("the link was cut off: it does not read what it is sent"),
     }
     agent.link_down();
 }

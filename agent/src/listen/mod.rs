@@ -4,6 +4,7 @@ pub mod cli;
 pub mod dbus;
 pub mod gate;
 pub mod link;
+pub mod outbox;
 pub mod sessions;
 
 use serde::Serialize;
