@@ -68,6 +68,7 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
             .detail("version", env!("CARGO_PKG_VERSION")),
     );
     agent.reconcile().await;
+    agent.schedule_kept();
     agent.receivers_anew();
     tokio::task::spawn_local(listen::cli::serve(agent.clone(), sockets.agent));
     tokio::task::spawn_local(listen::gate::serve(agent.clone(), sockets.gate));

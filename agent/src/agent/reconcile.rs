@@ -51,12 +51,20 @@ impl Agent {
                 }
                 Verdict::Keep | Verdict::Rearm => {
                     self.core.borrow_mut().owed.insert(file.jti.clone());
-                    self.schedule(&file.jti);
                 }
             }
         }
         self.clear_timers();
         self.log.settle().await;
+    }
+
+    /// Look after the starts and ends of what was kept. Only where the process stays: one that goes in the middle of a start
+    /// leaves a grant half given, which the next one ends.
+    pub fn schedule_kept(self: &Rc<Self>) {
+        let all: Vec<String> = self.core.borrow().grants.keys().cloned().collect();
+        for jti in all {
+            self.schedule(&jti);
+        }
     }
 
     /// Let the journal speak against stored files that were put back from a copy.
