@@ -300,7 +300,7 @@ pub struct Revoke {
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     /// End all that this key bears, now and later: one that signs grants, or a host's own
-    #[arg(long, value_name = "KID")]
+    #[arg(long, value_name = "KID", allow_hyphen_values = true)]
     pub key: Option<String>,
     /// End all grants of all hosts given before: 2026-11-20T13:56:03Z, or 15m for that long ago
     #[arg(long, value_name = "TIME", value_parser = moment)]
