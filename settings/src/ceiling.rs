@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use statement::detail::{All, AllOr};
 use statement::limits::needs;
 use statement::people::{Approver, Need, met};
+use statement::risk::ROOT_EQUAL;
 use std::collections::BTreeMap;
 
 /// Longest life of a grant, and what counts without a ceiling.
@@ -56,46 +57,6 @@ impl Default for Ceiling {
         }
     }
 }
-
-/// Groups that equal root, or read what only root may: a member can become root without sudo.
-pub const ROOT_EQUAL: &[&str] = &[
-    "root",
-    "sudo",
-    "wheel",
-    "admin",
-    "adm",
-    "docker",
-    "podman",
-    "lxd",
-    "lxc",
-    "incus",
-    "incus-admin",
-    "libvirt",
-    "kvm",
-    "disk",
-    "shadow",
-    "kmem",
-    "tape",
-    "video",
-    "input",
-    "staff",
-    "systemd-journal",
-    "systemd-network",
-    "tty",
-    "utmp",
-    "sys",
-    "bin",
-    "daemon",
-    "mail",
-    "backup",
-    "operator",
-    "empower",
-    "netdev",
-    "plugdev",
-    "jit-eligible",
-    "jit-link",
-    "jit-issuer",
-];
 
 impl Settings for Ceiling {
     const NAME: &'static str = "ceiling";
