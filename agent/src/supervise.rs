@@ -25,6 +25,9 @@ use tokio::sync::Notify;
 /// How often eligibility, proofs and old requests are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
+/// How long calls that were accepted may take to be answered once the agent was told to stop.
+const LAST_CALLS: Duration = Duration::from_secs(3);
+
 /// The agent cannot start. Its sockets stay with systemd, callers are refused after their budget.
 #[derive(Debug)]
 pub struct StartError(String);
@@ -70,8 +73,13 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     agent.reconcile().await;
     agent.schedule_kept();
     agent.receivers_anew();
-    tokio::task::spawn_local(listen::cli::serve(agent.clone(), sockets.agent));
-    tokio::task::spawn_local(listen::gate::serve(agent.clone(), sockets.gate));
+    let (stop, told) = tokio::sync::watch::channel(());
+    let cli = listen::cli::serve(agent.clone(), sockets.agent, told.clone());
+    let gate = listen::gate::serve(agent.clone(), sockets.gate, told);
+    let calls = (
+        tokio::task::spawn_local(cli),
+        tokio::task::spawn_local(gate),
+    );
     tokio::task::spawn_local(listen::link::serve(agent.clone(), sockets.link));
     tokio::task::spawn_local(crate::listen::sessions::watch(agent.clone()));
     // A fault in what is set is no reason to be more open than the default is.
@@ -83,6 +91,10 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     tokio::task::spawn_local(pet_watchdog());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     watch(&agent, orders).await;
+    drop(stop);
+    agent.stop_waiting();
+    // What takes longer than any gate may is cut off, and its asker told that the agent hung up.
+    let _ = tokio::time::timeout(LAST_CALLS, async { tokio::join!(calls.0, calls.1) }).await;
     agent.keep_receivers();
     agent.log.later(agent.note(kind::STOP));
     agent.log.settle().await;
@@ -246,6 +258,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         explaining: tokio::sync::Mutex::new(()),
         receivers: RefCell::new(Receivers::default()),
         changed: Notify::new(),
+        stopping: Cell::new(false),
     });
     let limits = agent.config.borrow().as_ref().err().cloned();
     for why in trouble.into_iter().chain(lost).chain(limits) {

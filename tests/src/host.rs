@@ -55,7 +55,13 @@ impl Host {
     /// Debian 12 with the built packages, `jitctl setup local` done and alice eligible.
     #[track_caller]
     pub fn ready() -> Self {
-        let host = Self::installed();
+        Self::ready_on(Release::Bookworm)
+    }
+
+    /// The same on another release.
+    #[track_caller]
+    pub fn ready_on(release: Release) -> Self {
+        let host = Self::boot(release, true);
         host.set_up();
         host
     }

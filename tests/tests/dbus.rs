@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use jit_tests::bystanders::Bystanders;
-use jit_tests::grants::elevate;
-use jit_tests::{Host, Output};
+use jit_tests::grants::{elevate, elevate_as};
+use jit_tests::{Host, Output, Release};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -74,10 +74,18 @@ fn call(host: &Host, user: &str, rest: &str) -> Output {
 
 #[test]
 fn the_bus_shows_everyone_his_own_and_gives_back_his_own() {
-    let host = Host::ready();
-    let mut alice = host.shell("alice");
+    his_own(Release::Bookworm);
+}
+
+#[test]
+fn the_bus_does_so_on_debian_13() {
+    his_own(Release::Trixie);
+}
+
+fn his_own(release: Release) {
+    let host = Host::ready_on(release);
     let others = Bystanders::start(&host, Duration::from_millis(100));
-    let grant = elevate(&mut alice, "--for 10m --ticket OPS-1");
+    let grant = elevate_as(&host, "alice", "--for 10m --ticket OPS-1");
     host.wait_for(
         "the name",
         10 * SECOND,
@@ -176,12 +184,12 @@ assert of(live.stdout.decode()) == of(shipped) != None, live.stdout
         .refused()
         .says("polkit does not authorize");
     call(&host, "bob", &drop).refused().says("not yours");
-    alice.run("sudo -n true").ok();
+    host.run_as("alice", "sudo -n true").ok();
     host.run(&["rm", rule]).ok();
     host.run(&["systemctl", "restart", "polkit"]).ok();
     call(&host, "alice", &drop).ok().says(&grant.id);
-    alice.run("jitctl status").exits(6);
-    alice.run("sudo -n true").refused();
+    host.run_as("alice", "jitctl status").exits(6);
+    host.run_as("alice", "sudo -n true").refused();
     host.wait_for(
         "alice hears of it",
         5 * SECOND,

@@ -85,6 +85,8 @@ pub struct Agent {
     pub receivers: RefCell<Receivers>,
     /// Something a waiter may wait for has changed.
     pub changed: Notify,
+    /// This agent was told to stop: nobody waits with it for what the next one will see.
+    pub stopping: Cell<bool>,
 }
 
 /// What changes.

@@ -191,6 +191,12 @@ impl Agent {
         }
     }
 
+    /// Nobody waits any longer with this agent: who asks again asks the next one.
+    pub fn stop_waiting(&self) {
+        self.stopping.set(true);
+        self.changed.notify_waiters();
+    }
+
     /// Wait for the outcome of one's own request.
     ///
     /// # Errors
@@ -206,7 +212,7 @@ impl Agent {
             if let Some(result) = self.outcome(uid, id) {
                 return result;
             }
-            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+            if self.stopping.get() || tokio::time::timeout_at(deadline, changed).await.is_err() {
                 let core = self.core.borrow();
                 let waiting_for = core
                     .pending
@@ -239,11 +245,7 @@ impl Agent {
                     Some(g) => Some(Ok(Reply::Active {
                         grant: super::status::show(g, &core.state, now),
                     })),
-                    None => Some(Err(error(
-                        Code::NoGrant,
-                        format!("grant {jti} has ended already"),
-                        None,
-                    ))),
+                    None => Some(Err(ended(jti))),
                 },
                 Outcome::Denied(why) => Some(Err(error(
                     Code::Denied,
@@ -277,15 +279,26 @@ impl Agent {
         }
         match core.pending.get(id) {
             Some(p) if p.uid == uid || uid == 0 => None,
-            // Taken from the table, not yet in force.
-            None if core
-                .grants
-                .values()
-                .any(|g| g.file.uid == uid && g.chain().any(|g| g.request().id == id)) =>
-            {
-                None
+            Some(_) => unknown(),
+            None => {
+                let theirs = |s: &&super::Stored| {
+                    s.file.uid == uid && s.chain().any(|g| g.request().id == id)
+                };
+                let Some(stored) = core.grants.values().find(theirs) else {
+                    return unknown();
+                };
+                match stored.file.phase {
+                    // Taken from the table, not yet in force.
+                    Phase::Waiting | Phase::Arming => None,
+                    // Its later end does not count yet.
+                    Phase::Active if stored.until.is_some() => None,
+                    // The agent before this one gave it.
+                    Phase::Active => Some(Ok(Reply::Active {
+                        grant: super::status::show(stored, &core.state, now),
+                    })),
+                    Phase::Ending => Some(Err(ended(&stored.file.jti))),
+                }
             }
-            _ => unknown(),
         }
     }
 }
@@ -298,6 +311,14 @@ impl Enrolled {
             unreachable("the policy's key is no longer trusted, and no new policy has come")
         })
     }
+}
+
+fn ended(jti: &str) -> Error {
+    error(
+        Code::NoGrant,
+        format!("grant {jti} has ended already"),
+        None,
+    )
 }
 
 pub(super) fn unreachable(why: &str) -> Error {

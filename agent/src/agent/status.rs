@@ -254,6 +254,7 @@ impl Agent {
                 .all(|id| core.gone.contains(id) || !core.grants.contains_key(id))
         };
         // What takes longer is said by the proof.
-        self.changed_until(deadline, all_gone).await;
+        let enough = || self.stopping.get() || all_gone();
+        self.changed_until(deadline, enough).await;
     }
 }

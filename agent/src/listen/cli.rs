@@ -1,34 +1,21 @@
 //! `agent.sock`: anyone may connect; the peer's uid decides what it may ask.
 
-use super::{read_request, write_reply};
+use super::{Stop, answer_calls, read_request, write_reply};
 use crate::agent::Agent;
 use crate::callers::{CLI_PER_UID, Limits, Op, Peer, identify, may};
-use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use wire::cli::{Code, Error, Reply, Request};
 use wire::frame::CLI;
 
-/// Serve for ever.
-pub async fn serve(agent: Rc<Agent>, listener: UnixListener) {
+/// Serve until told to stop; every call that was accepted has its answer then.
+pub async fn serve(agent: Rc<Agent>, listener: UnixListener, stop: Stop) {
     let limits = Limits::new(CLI_PER_UID);
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let agent = agent.clone();
-                let limits = limits.clone();
-                tokio::task::spawn_local(async move { one(&agent, stream, &limits).await });
-            }
-            Err(e) => accept_failed(&agent, &e).await,
-        }
-    }
-}
-
-/// Out of file descriptors or memory: say so once a minute, and breathe instead of spinning.
-pub(super) async fn accept_failed(agent: &Rc<Agent>, e: &io::Error) {
-    agent.alert_rarely(&format!("connections cannot be accepted: {e}"));
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    answer_calls(&agent, listener, stop, |stream| {
+        let (agent, limits) = (agent.clone(), limits.clone());
+        async move { one(&agent, stream, &limits).await }
+    })
+    .await;
 }
 
 fn error(code: Code, message: &str) -> Reply {

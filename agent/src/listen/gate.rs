@@ -1,7 +1,7 @@
 //! `gate.sock`: one question, one answer, one connection. Root's processes only, by the socket's mode and by the
 //! peer's uid.
 
-use super::{read_request, write_reply};
+use super::{Stop, answer_calls, read_request, write_reply};
 use crate::agent::Agent;
 use crate::callers::{GATE_PER_UID, Limits, identify};
 use std::rc::Rc;
@@ -9,19 +9,14 @@ use tokio::net::{UnixListener, UnixStream};
 use wire::frame::GATE;
 use wire::gate::{Reply, Request};
 
-/// Serve for ever.
-pub async fn serve(agent: Rc<Agent>, listener: UnixListener) {
+/// Serve until told to stop; every call that was accepted has its answer then.
+pub async fn serve(agent: Rc<Agent>, listener: UnixListener, stop: Stop) {
     let limits = Limits::new(GATE_PER_UID);
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let agent = agent.clone();
-                let limits = limits.clone();
-                tokio::task::spawn_local(async move { one(&agent, stream, &limits).await });
-            }
-            Err(e) => super::cli::accept_failed(&agent, &e).await,
-        }
-    }
+    answer_calls(&agent, listener, stop, |stream| {
+        let (agent, limits) = (agent.clone(), limits.clone());
+        async move { one(&agent, stream, &limits).await }
+    })
+    .await;
 }
 
 async fn one(agent: &Rc<Agent>, mut stream: UnixStream, limits: &Limits) {

@@ -40,7 +40,7 @@ pub async fn serve(agent: Rc<Agent>, listener: UnixListener) {
                     one(agent, stream, inbox).await;
                 }));
             }
-            Err(e) => super::cli::accept_failed(&agent, &e).await,
+            Err(e) => super::accept_failed(&agent, &e).await,
         }
     }
 }

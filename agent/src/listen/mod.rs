@@ -7,16 +7,54 @@ pub mod link;
 pub mod outbox;
 pub mod sessions;
 
+use crate::agent::Agent;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use wire::frame::{self, FrameError};
 
 /// How long a peer may take to send its request, or to take its answer.
 const PEER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Told to stop when its sender is dropped.
+pub type Stop = watch::Receiver<()>;
+
+/// Accept calls until told to stop, then answer those that were accepted. Those that wait in the backlog are for the next
+/// agent: systemd holds the socket, so a restart loses no call.
+async fn answer_calls<F>(
+    agent: &Rc<Agent>,
+    listener: UnixListener,
+    mut stop: Stop,
+    one: impl Fn(UnixStream) -> F,
+) where
+    F: Future<Output = ()> + 'static,
+{
+    let mut calls = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = stop.changed() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => { calls.spawn_local(one(stream)); }
+                Err(e) => accept_failed(agent, &e).await,
+            },
+            Some(_) = calls.join_next() => {}
+        }
+    }
+    while calls.join_next().await.is_some() {}
+}
+
+/// Out of file descriptors or memory: say so once a minute, and breathe instead of spinning.
+async fn accept_failed(agent: &Rc<Agent>, e: &io::Error) {
+    agent.alert_rarely(&format!("connections cannot be accepted: {e}"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
 
 /// Why a connection is given up.
 #[derive(Debug)]
