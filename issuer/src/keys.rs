@@ -47,5 +47,26 @@ pub fn generate(dir: &Path, name: &str) -> Result<(), Error> {
 pub fn load(dir: &Path, name: &str) -> Result<Signer, Error> {
     let path = file(dir, name);
     let bytes = files::read_secret(&path, KEY_MAX)?;
-    Signer::from_pkcs8(&bytes).map_err(|e| Error::Keys(format!("{}: {e}", path.display())))
+    signer(&path, &bytes)
+}
+
+/// The key among systemd's credentials, so that it need not lie on the disk in the clear: `jit.issuer.NAME`, which the unit
+/// takes from `/etc/credstore.encrypted` where it is there. Nobody but this service is shown it (systemd.exec(5)).
+///
+/// # Errors
+/// [`Error::File`], [`Error::Keys`].
+pub fn credential(name: &str) -> Result<Option<Signer>, Error> {
+    let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
+        return Ok(None);
+    };
+    let path = Path::new(&dir).join(format!("jit.issuer.{name}"));
+    match std::fs::read(&path) {
+        Ok(bytes) => signer(&path, &bytes).map(Some),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::file(&path)(e)),
+    }
+}
+
+fn signer(path: &Path, pkcs8: &[u8]) -> Result<Signer, Error> {
+    Signer::from_pkcs8(pkcs8).map_err(|e| Error::Keys(format!("{}: {e}", path.display())))
 }
