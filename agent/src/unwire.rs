@@ -43,7 +43,9 @@ pub fn unwire() -> Result<Vec<String>, UnwireError> {
 fn unwire_in(root: &Path, dir: &Path, in_flight: Duration) -> Result<Vec<String>, UnwireError> {
     let manifest_path = dir.join(wiring::MANIFEST);
     let err = |p: &Path, e: &dyn fmt::Display| UnwireError(format!("{}: {e}", p.display()));
+    let unconfirmed = dir.join(wiring::UNCONFIRMED);
     let Some(json) = files::read(&manifest_path).map_err(|e| err(&manifest_path, &e))? else {
+        files::remove(&unconfirmed).map_err(|e| err(&unconfirmed, &e))?;
         return Ok(vec!["sudo is not wired to jit: nothing to undo".into()]);
     };
     let manifest = Manifest::parse(&json).map_err(|e| err(&manifest_path, &e))?;
@@ -96,6 +98,8 @@ fn unwire_in(root: &Path, dir: &Path, in_flight: Duration) -> Result<Vec<String>
             let _ = files::remove(&dir.join(name));
         }
     }
+    // Last: as long as it is there, what was not reached is tried again.
+    files::remove(&unconfirmed).map_err(|e| err(&unconfirmed, &e))?;
     Ok(done)
 }
 

@@ -13,6 +13,7 @@ const EXPOSURE: &[(&str, u32)] = &[
     ("jit-reconcile.service", 15),
     ("jit-link.service", 11),
     ("jit-issuer.service", 11),
+    ("jit-setup-revert.service", 15),
 ];
 
 fn unit(name: &str) -> PathBuf {

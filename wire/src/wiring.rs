@@ -16,6 +16,9 @@ use std::time::Duration;
 pub const DIR: &str = "/var/lib/jit/wiring";
 /// Name of the manifest in it.
 pub const MANIFEST: &str = "manifest.json";
+/// Lies there while a setup waits to be confirmed, and names the time of its revert. As long as it does,
+/// `jit-setup-revert.service` unwires: its timer starts it then, and each boot does.
+pub const UNCONFIRMED: &str = "unconfirmed";
 /// Templates of the packages.
 pub const TEMPLATES: &str = "/usr/lib/jit/wiring";
 /// A sudo that read the wired `/etc/sudo.conf` just before it was put back opens the files named there within this

@@ -49,6 +49,8 @@ pub struct Sight {
     pub pam: Seen,
     pub pam_module: bool,
     pub manifest: Seen,
+    /// Marks a setup that nobody has confirmed, and names the time of its revert.
+    pub unconfirmed: Seen,
     pub jit_end: bool,
     pub nsswitch: Seen,
     /// Of an issuer on this box.
@@ -90,6 +92,7 @@ pub fn look(place: &Place, agent: &Agent) -> Sight {
         pam: seen(facts::PAM_SERVICE),
         pam_module: facts::pam_module(place),
         manifest: seen(&format!("{}/{}", wiring::DIR, wiring::MANIFEST)),
+        unconfirmed: seen(&format!("{}/{}", wiring::DIR, wiring::UNCONFIRMED)),
         jit_end: place.at(facts::JIT_END).is_file(),
         nsswitch: seen(facts::NSSWITCH),
         policy: seen(facts::POLICY),

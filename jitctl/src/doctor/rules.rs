@@ -265,6 +265,16 @@ fn the_rest_of_the_wiring(sight: &Sight, found: &mut Findings) {
             REWIRE,
         );
     }
+    if let Ok(Some(mark)) = &sight.unconfirmed {
+        found.warning(
+            "unconfirmed",
+            format!(
+                "Nobody has confirmed this wiring: sudo is put back as it was at {}, or the next boot.",
+                mark.text().trim()
+            ),
+            "jitctl setup confirm",
+        );
+    }
     if let Some((at, line)) = &sight.rules.group_plugin {
         found.warning(
             "group-plugin-taken",

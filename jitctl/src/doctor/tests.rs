@@ -67,6 +67,7 @@ fn sound() -> Sight {
         pam: Ok(Some(content(PAM, 0o644))),
         pam_module: true,
         manifest: Ok(Some(content("{}", 0o600))),
+        unconfirmed: Ok(None),
         jit_end: true,
         nsswitch: Ok(Some(content("group: files systemd\n", 0o644))),
         policy: Ok(None),

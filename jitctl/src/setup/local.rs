@@ -3,6 +3,7 @@
 use super::steps::{Steps, failed};
 use super::sudo;
 use crate::agent::unexpected;
+use crate::args;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::facts::{self, POLICY};
@@ -39,7 +40,7 @@ const ISSUER: Duration = Duration::from_secs(30);
 const LINK: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(100);
 
-pub fn command(ctx: &Context, force: bool) -> Result<u8, Failure> {
+pub fn command(ctx: &Context, wiring: args::Wiring) -> Result<u8, Failure> {
     let place = Place::default();
     let mut steps = Steps::new(ctx);
     services(&SERVICES, &mut steps)?;
@@ -48,7 +49,7 @@ pub fn command(ctx: &Context, force: bool) -> Result<u8, Failure> {
     groups(policy.roles().keys(), &mut steps)?;
     enrolment(ctx, &mut steps)?;
     link_connects(ctx, &mut steps)?;
-    sudo::wire(ctx, &place, force, &mut steps)?;
+    sudo::wire(ctx, &place, wiring, &mut steps)?;
     finish(ctx, &policy, &steps)
 }
 

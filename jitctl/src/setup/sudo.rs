@@ -1,11 +1,13 @@
 //! `jitctl setup sudo`: a transaction over the files of every sudo there is. Check, back up, write, call every sudo
 //! again, undo on failure.
 
+use super::confirm;
 use super::plan::{self, Plan, Wanted};
 use super::selftest::Baseline;
 use super::steps::{Steps, failed};
 use super::transaction;
 use crate::accounts::{Standing, ways_to_root};
+use crate::args;
 use crate::context::Context;
 use crate::diff;
 use crate::exit::{Code, Exit};
@@ -31,7 +33,12 @@ const UNDO: Duration = Duration::from_secs(120);
 /// Admins whose sudo is called in the self-test.
 const ADMINS: usize = 3;
 
-pub fn command(ctx: &Context, dry_run: bool, undo: bool, force: bool) -> Result<u8, Failure> {
+pub fn command(
+    ctx: &Context,
+    dry_run: bool,
+    undo: bool,
+    wiring: args::Wiring,
+) -> Result<u8, Failure> {
     let place = Place::default();
     if undo {
         return if ctx.out.is_json() {
@@ -44,7 +51,7 @@ pub fn command(ctx: &Context, dry_run: bool, undo: bool, force: bool) -> Result<
         return preview(ctx, &place);
     }
     let mut steps = Steps::new(ctx);
-    wire(ctx, &place, force, &mut steps)?;
+    wire(ctx, &place, wiring, &mut steps)?;
     ctx.out.json(&steps.result([]));
     Ok(Exit::Ok.code())
 }
@@ -132,13 +139,19 @@ fn roles(ctx: &Context, place: &Place) -> Vec<Role> {
 }
 
 /// The transaction; `steps` says what it did.
-pub fn wire(ctx: &Context, place: &Place, force: bool, steps: &mut Steps) -> Result<(), Failure> {
+pub fn wire(
+    ctx: &Context,
+    place: &Place,
+    wiring: args::Wiring,
+    steps: &mut Steps,
+) -> Result<(), Failure> {
     let sudos = check(place)?;
-    let admins = a_way_to_root(place, force, steps)?;
+    let admins = a_way_to_root(place, wiring.force, steps)?;
     let plan = made(ctx, place, &sudos)?;
     if plan.nothing_to_do() {
         steps.already("sudo", "sudo is wired already");
         say_gates(&sudos, steps);
+        confirm::remind(place, steps);
         return Ok(());
     }
     let fail = |why: String| {
@@ -152,7 +165,19 @@ pub fn wire(ctx: &Context, place: &Place, force: bool, steps: &mut Steps) -> Res
     // A half-done wiring is worse than a late Ctrl-C.
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     let blocked = signals.thread_block().is_ok();
-    let result = transact(place, &plan, &baseline, sudos::rs(&sudos).map(|(_, p)| p));
+    // Armed before the first file changes: whatever becomes of this run, somebody undoes it.
+    let result = match wiring.revert_after {
+        Some(seconds) => confirm::arm(place, seconds),
+        None => Ok(()),
+    };
+    let result = result.and_then(|()| {
+        let rs = sudos::rs(&sudos).map(|(_, program)| program);
+        let done = transact(place, &plan, &baseline, rs);
+        if done.is_err() && wiring.revert_after.is_some() {
+            confirm::disarm(place)?;
+        }
+        done
+    });
     if blocked {
         // Delivered now, if one came.
         let _ = signals.thread_unblock();
@@ -174,6 +199,7 @@ pub fn wire(ctx: &Context, place: &Place, force: bool, steps: &mut Steps) -> Res
     }
     steps.done("sudo", format!("tested: {}", tested.join(", ")));
     say_gates(&sudos, steps);
+    confirm::remind(place, steps);
     Ok(())
 }
 
