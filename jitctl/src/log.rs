@@ -45,7 +45,9 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
     };
     let host = log_tree::host_key().ok().map(|key| key.public());
     let (dir, head) = (Path::new(DIR), Some(Path::new(HEAD)));
-    let report = journal::check_with(dir, head, host, &mut progress);
+    let mut report = journal::check_with(dir, head, host, &mut progress);
+    // Here it is no copy: what protects the files counts, too.
+    report.faults.extend(journal::protection(dir));
     let against = received.map(|received| {
         let entries: Vec<Entry> = journal::read(dir).flatten().collect();
         let texts = entries
@@ -85,6 +87,9 @@ fn report_json(report: &Report) -> Value {
         "faults": faults,
         "more_faults": report.more_faults,
         "unprotected": report.unprotected,
+        "unfinished": report.unfinished.as_ref().map(|torn| json!({
+            "file": torn.file, "offset": torn.offset, "bytes": torn.bytes,
+        })),
         "sealed": report.sealed.as_ref().map(|head| head.size),
         "starts": report.starts,
     })
@@ -117,10 +122,18 @@ fn report_lines(report: &Report) -> Vec<Line> {
     if report.more_faults > 0 {
         lines.push(Line::new(format!("and {} more faults", report.more_faults)));
     }
-    if report.unfinished.is_some() {
-        lines.push(Line::new(
-            "The end is unfinished: the agent is writing, or the host crashed.",
-        ));
+    if let Some(torn) = &report.unfinished {
+        lines.push(
+            Line::new(format!(
+                "{} bytes at the end are no part of the log (",
+                torn.bytes
+            ))
+            .text(&torn.file)
+            .text(format!(
+                ", byte {}): the agent is writing, the host crashed, or somebody put them there.",
+                torn.offset
+            )),
+        );
     }
     if let Some(head) = &report.sealed {
         lines.push(

@@ -117,10 +117,18 @@ pub fn check_with(
         state.walk(part, &mut report);
     }
     report.add(state.watch.verify());
+    if host.is_some() {
+        let fault = never_sealed(&plan.parts, state.next, &report.faults);
+        report.add(fault);
+    }
     report.sealed = state.watch.last.take();
     report.starts = state.watch.starts;
     report.first_time = state.first.as_deref().and_then(time_of);
     report.last_time = state.last.as_deref().and_then(time_of);
+    if let Some((path, what)) = head.and_then(|path| Some((path, head::spoilt(path)?))) {
+        let file = path.to_string_lossy();
+        report.add([Fault::new(FaultKind::HeadUnreadable, file, what)]);
+    }
     let fault = state.compare(remembered.as_ref(), &listing, &report);
     report.add(fault.map(|fault| match head {
         Some(path) if fault.file.is_empty() => Fault {
@@ -130,6 +138,19 @@ pub fn check_with(
         _ => fault,
     }));
     report
+}
+
+/// A host with a key seals whatever it opens: a log whose last segment has no seals lost them.
+fn never_sealed(parts: &[Part], next: u64, faults: &[Fault]) -> Option<Fault> {
+    let last = parts.iter().rev().find(|part| part.header.is_some())?;
+    let told = |fault: &Fault| fault.kind == FaultKind::SealMissing && fault.file == last.file;
+    if last.is_sealed() || next == 0 || faults.iter().any(told) {
+        return None;
+    }
+    let first = parts.first().map_or(0, |part| part.first);
+    let what = "the log has no seals, and this host seals all that it writes";
+    let fault = Fault::new(FaultKind::SealMissing, &last.file, what).at(0);
+    Some(fault.entries(first, next.saturating_sub(first)))
 }
 
 fn unprotected(listing: &Listing) -> Vec<String> {
@@ -188,6 +209,8 @@ impl State<'_> {
             self.see(part.first, &chain);
         }
         if let Some(mut fault) = part.missing.clone() {
+            // What follows is not to be compared with what came before the gap.
+            self.watch.lost();
             if fault.kind == FaultKind::SegmentMissing && self.next < part.first {
                 fault = fault.entries(self.next, part.first - self.next);
             }

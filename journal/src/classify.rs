@@ -230,6 +230,10 @@ pub fn classify(span: &Span<'_>) -> Found {
         if tail < span.data.len() && past_head && is_torn(&span.data[tail..], head.is_some()) {
             found.unfinished = Some(tail);
             pieces.truncate(whole);
+            if span.sealed {
+                // Nobody has a receipt for entries without their seal.
+                pieces.retain(|piece| piece.index < sealed);
+            }
             gaps.retain(|gap| gap.at < tail);
             stray_seals.retain(|(at, _)| *at < tail);
         }
@@ -267,12 +271,20 @@ pub fn classify(span: &Span<'_>) -> Found {
             let piece: &Piece = &pieces[number];
             known.is_some_and(|known| piece.frame.follows(&known)) && !piece.index_edited
         };
-        // Of equal copies the one in its place.
-        let mut right = candidates.iter().copied().filter(|number| follows(number));
+        // The one that the next entry follows, and of equal copies the one in its place.
+        let right: Vec<usize> = candidates.iter().copied().filter(&follows).collect();
+        let goes_on = |number: usize| {
+            let chain = &pieces[number].frame.chain;
+            let next = by_index.get(&(index + 1)).into_iter().flatten();
+            next.into_iter()
+                .any(|next| pieces[*next].frame.follows(chain))
+        };
+        let rank = |number: &usize| (right.len() > 1 && goes_on(*number), pieces[*number].linked);
+        let best = right.iter().map(rank).max();
         let number = right
-            .clone()
-            .find(|number| pieces[*number].linked)
-            .or_else(|| right.next());
+            .iter()
+            .copied()
+            .find(|number| Some(rank(number)) == best);
         let pick = number.unwrap_or(candidates[0]);
         let piece = &pieces[pick];
         let mut after = piece.frame.chain;

@@ -54,22 +54,42 @@ pub enum Found {
     Damaged(String),
 }
 
-/// Reads the head file. Safe while it is written: of the two slots one is always whole.
-pub fn load(path: &Path) -> Found {
-    let file = match OpenOptions::new()
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
         .read(true)
         .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
         .open(path)
-    {
+}
+
+fn slots(file: &File) -> io::Result<Vec<Option<Head>>> {
+    let mut bytes = [0; 2 * SLOT];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes.chunks(SLOT).map(Head::decode).collect())
+}
+
+/// Looks at the file while one slot may be in the middle of its writing: then it is whole at the next look.
+const LOOKS: usize = 8;
+
+/// Is one of the two slots spoilt while the other can be read? The older one is believed then, so a cut to its place would
+/// show nowhere else. Both lie in one sector: no crash leaves this.
+pub fn spoilt(path: &Path) -> Option<&'static str> {
+    let file = open(path).ok()?;
+    let one = |slots: Vec<Option<Head>>| slots.iter().flatten().count() == 1;
+    let spoilt = (0..LOOKS).all(|_| slots(&file).is_ok_and(one));
+    spoilt.then_some("one of its two slots is spoilt, a tail cut to the other would not be noticed")
+}
+
+/// Reads the head file. Safe while it is written: of the two slots one is always whole.
+pub fn load(path: &Path) -> Found {
+    let file = match open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
         Err(error) => return Found::Damaged(error.to_string()),
     };
-    let mut bytes = [0; 2 * SLOT];
-    if let Err(error) = file.read_exact_at(&mut bytes, 0) {
-        return Found::Damaged(error.to_string());
-    }
-    let slots = bytes.chunks(SLOT).filter_map(Head::decode);
+    let slots = match slots(&file) {
+        Ok(slots) => slots.into_iter().flatten(),
+        Err(error) => return Found::Damaged(error.to_string()),
+    };
     match slots.max_by_key(|head| head.next) {
         Some(head) => Found::Head(head),
         None => Found::Damaged("neither of its two slots is whole".into()),
@@ -124,6 +144,7 @@ mod tests {
         for next in 2..6 {
             file.set(&at(next)).unwrap();
             assert_eq!(load(&path), Found::Head(at(next)));
+            assert_eq!(spoilt(&path), None);
         }
         // 5 went to the second slot; damage there leaves 4.
         let mut bytes = std::fs::read(&path).unwrap();
@@ -131,6 +152,7 @@ mod tests {
             bytes[at_byte] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
             assert_eq!(load(&path), Found::Head(at(4)));
+            assert!(spoilt(&path).is_some());
             bytes[at_byte] ^= 1;
         }
         std::fs::write(&path, [0; 2 * SLOT]).unwrap();

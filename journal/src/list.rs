@@ -18,6 +18,10 @@ pub struct Segment {
     pub first: First,
     pub append: bool,
     pub immutable: bool,
+    /// It has more than one name.
+    pub linked: bool,
+    /// Another file is mounted at its name.
+    pub mounted: bool,
 }
 
 /// State of the first frame.
@@ -48,6 +52,8 @@ impl Segment {
             first,
             append: flags.is_some_and(|stat| stat.append),
             immutable: flags.is_some_and(|stat| stat.immutable),
+            linked: flags.is_some_and(|stat| stat.nlink > 1),
+            mounted: flags.is_some_and(|stat| stat.mounted),
         }
     }
 

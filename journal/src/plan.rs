@@ -3,11 +3,11 @@
 use crate::classify::Bound;
 use crate::fault::{Fault, FaultKind};
 use crate::frame::Chain;
-use crate::header::{Header, Name};
+use crate::header::{Header, Name, TornBytes};
 use crate::list::{First, Listing, Segment};
 use crate::scan;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One segment to walk.
 #[derive(Debug)]
@@ -28,6 +28,13 @@ pub struct Part {
     pub bound: Bound,
     /// Nothing follows, as far as can be seen.
     pub last: bool,
+}
+
+impl Part {
+    /// Do seals stand behind its entries?
+    pub fn is_sealed(&self) -> bool {
+        self.header.as_ref().is_some_and(|h| h.sealed.is_some())
+    }
 }
 
 /// The files of a log.
@@ -64,8 +71,10 @@ pub fn plan(listing: &Listing, head: Option<u64>) -> Plan {
         let (limit, bound) = match named {
             Some((prev, torn, first)) if first == prev.next => {
                 let (next, chain) = (prev.next, Some(prev.chain));
-                let torn = torn.iter().any(|torn| torn.file == prev.file);
-                let limit = if torn { prev.length } else { u64::MAX };
+                let torn = torn.iter().find(|torn| torn.file == prev.file);
+                let limit = torn.map_or(u64::MAX, |torn| {
+                    moved(&segment.path, torn).unwrap_or(prev.length)
+                });
                 (limit, Bound::Exact { next, chain })
             }
             // Entries were lost: whatever is left of them lies behind the end that was found.
@@ -205,6 +214,18 @@ fn gap_before(segment: &Segment, header: &Header, earlier: &[&Segment]) -> Optio
     Some(fault.entries(from, first.saturating_sub(from)).at(0))
 }
 
+/// Where the bytes that an earlier recovery skipped stand now, when they are at the end and whole, but not where they were: what
+/// comes before them grew or shrank.
+fn moved(path: &Path, torn: &TornBytes) -> Option<u64> {
+    let seen = torn.seen.as_ref()?;
+    let at = path.metadata().ok()?.len().checked_sub(seen.length)?;
+    if at == torn.offset {
+        return None;
+    }
+    let there = scan::digest_from(path, at).ok()?;
+    (there == (seen.length, seen.sha256)).then_some(at)
+}
+
 /// Bytes that an earlier recovery skipped must be as they were then.
 pub fn skipped(listing: &Listing) -> Vec<Fault> {
     let paths: BTreeMap<String, &Segment> = listing
@@ -228,6 +249,8 @@ pub fn skipped(listing: &Listing) -> Vec<Fault> {
             let Some(seen) = &torn.seen else { continue };
             match scan::digest_from(&segment.path, torn.offset) {
                 Ok(now) if now == (seen.length, seen.sha256) => {}
+                // What stands before them is told where it is.
+                Ok(_) if moved(&segment.path, torn).is_some() => {}
                 Ok(_) => faults.push(fault(
                     FaultKind::Edited,
                     "bytes skipped at a recovery are not those seen then",

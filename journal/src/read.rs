@@ -27,11 +27,14 @@ pub struct Reader {
     first: u64,
     parts: VecDeque<Part>,
     walk: Option<(Part, Walk)>,
+    /// Entries whose seal has not come yet: nobody has a receipt for them, anybody can append them.
+    held: Vec<Entry>,
     ready: VecDeque<Result<Entry, Fault>>,
 }
 
 /// Reads a log from its first entry. Safe while another process appends; ends at the last whole entry. Does not look at
-/// the head file: whether entries are gone from the end is for [`crate::check()`].
+/// the head file: whether entries are gone from the end is for [`crate::check()`]. Entries at the end without their seal are
+/// no part of the log and do not come.
 #[must_use]
 pub fn read(dir: &Path) -> Reader {
     read_from(dir, 0)
@@ -44,6 +47,7 @@ pub fn read_from(dir: &Path, first: u64) -> Reader {
         first,
         parts: VecDeque::new(),
         walk: None,
+        held: Vec::new(),
         ready: VecDeque::new(),
     };
     match std::fs::metadata(dir).and_then(|_| list(dir)) {
@@ -106,18 +110,31 @@ impl Iterator for Reader {
                         let json = String::from_utf8_lossy(&walk.payload).into_owned();
                         let file = part.file.clone();
                         self.first = index + 1;
-                        self.ready.push_back(Ok(Entry {
+                        self.held.push(Entry {
                             index,
                             json,
                             file,
                             offset,
-                        }));
+                        });
+                    }
+                    if !part.is_sealed() {
+                        self.release();
                     }
                     self.walk = Some((part, walk));
                 }
-                Ok(Straight::Seal { .. }) => self.walk = Some((part, walk)),
-                Ok(Straight::End) => {}
-                Ok(Straight::Off) | Err(_) => self.detour(&part),
+                Ok(Straight::Seal { .. }) => {
+                    self.release();
+                    self.walk = Some((part, walk));
+                }
+                Ok(Straight::End) if part.last => self.held.clear(),
+                Ok(Straight::End) => self.release(),
+                Ok(Straight::Off) | Err(_) => {
+                    // They are read again.
+                    if let Some(entry) = self.held.drain(..).next() {
+                        self.first = entry.index;
+                    }
+                    self.detour(&part);
+                }
             }
         }
     }
@@ -130,6 +147,10 @@ impl Reader {
         if let Some((_, walk)) = &mut self.walk {
             let _ = walk.refresh();
         }
+    }
+
+    fn release(&mut self) {
+        self.ready.extend(self.held.drain(..).map(Ok));
     }
 
     /// Reads a damaged segment as far as it can be read.

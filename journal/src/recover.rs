@@ -44,7 +44,7 @@ pub fn open(
     }
     let found = head::load(head_path);
     let listing = list(dir).map_err(|error| Error::io("list", dir, error))?;
-    let ended = end_of(&listing.segments, &found)?;
+    let mut ended = end_of(&listing.segments, &found)?;
     // A segment that a crash left unsealed.
     if append_only != AppendOnly::Off {
         let last = ended.last.map(|segment| &segment.file);
@@ -54,6 +54,12 @@ pub fn open(
             .filter(|segment| segment.append && !segment.immutable && Some(&segment.file) != last);
         closed.for_each(|segment| segment::seal(&segment.path));
     }
+    if identity.is_some() && ended.next > 0 && ended.header.is_some_and(|h| h.sealed.is_none()) {
+        let file = ended.last.map_or("", |last| &last.file);
+        let what = "the log has no seals, and this host seals all that it writes";
+        let fault = Fault::new(FaultKind::SealMissing, file, what).at(0);
+        ended.faults.push(fault.entries(0, ended.next));
+    }
     let generations = listing.segments.iter().map(|segment| {
         let (key, name) = (segment.key(), segment.name);
         key.generation.max(name.generation)
@@ -62,6 +68,11 @@ pub fn open(
         torn: ended.torn.iter().map(shown).collect(),
         faults: ended.faults,
     };
+    if let Some(what) = head::spoilt(head_path) {
+        let file = head_path.to_string_lossy();
+        let fault = Fault::new(FaultKind::HeadUnreadable, file, what);
+        recovery.faults.push(fault);
+    }
     let same_seals = identity
         .as_ref()
         .is_none_or(|identity| ended.watch.is_of(&identity.key));
@@ -121,10 +132,11 @@ pub fn open(
         if !listing.segments.is_empty() {
             journal.generation += 1;
         }
-        journal.start_segment(now)?;
+        // Before there is a next one: a closed segment that is not immutable is a fault to whoever looks.
         if let Some(last) = ended.last.filter(|last| last.append) {
             segment::seal(&last.path);
         }
+        journal.start_segment(now)?;
     }
     // Only now: until the new segment is on disk the old head is the only witness of a cut tail.
     let file = HeadFile::create(head_path, &journal.head())

@@ -74,6 +74,17 @@ impl EpochPublic {
         )
     }
 
+    /// Bytes of [`EpochPublic::members`] at most.
+    pub const MEMBERS: usize = 96;
+
+    /// The key that a record names whose end this is.
+    pub fn of_members(end: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(end).ok()?;
+        let at = text.rfind(r#","epoch":"#)?;
+        let members = text.get(at + 1..)?;
+        serde_json::from_str(&format!("{{{members}")).ok()
+    }
+
     /// This key as a signature line names it.
     pub fn note_key(&self, origin: &str) -> NoteKey {
         NoteKey {

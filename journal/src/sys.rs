@@ -28,6 +28,8 @@ pub struct Stat {
     pub size: u64,
     pub append: bool,
     pub immutable: bool,
+    /// Something is mounted at this very name.
+    pub mounted: bool,
 }
 
 /// Adds inode flags to an open file. Never clears one.
@@ -77,6 +79,7 @@ pub fn stat(path: &Path) -> io::Result<Stat> {
         size: out.stx_size,
         append: has(libc::STATX_ATTR_APPEND),
         immutable: has(libc::STATX_ATTR_IMMUTABLE),
+        mounted: has(libc::STATX_ATTR_MOUNT_ROOT),
     })
 }
 

@@ -118,7 +118,7 @@ pub fn detour(part: &Part) -> (Vec<u8>, classify::Found) {
         first: part.first,
         chain,
         bound: part.bound,
-        sealed: part.header.as_ref().is_some_and(|h| h.sealed.is_some()),
+        sealed: part.is_sealed(),
     });
     (data, found)
 }

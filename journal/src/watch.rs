@@ -8,6 +8,9 @@ use crate::note::{NoteKey, checkpoint};
 use crate::seal::{EpochPublic, Seal, Sealer};
 use crate::{HostKey, Identity};
 
+/// Entries without a seal whose keys are looked for.
+const KEYS: usize = 256;
+
 /// The newest seal of a log: enough for a signed note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedHead {
@@ -61,6 +64,8 @@ pub struct Watch {
     tree: Option<Frontier>,
     at: Option<At>,
     jobs: Vec<Job>,
+    /// Ends of entries since the newest seal, where they may name keys.
+    named: Vec<Vec<u8>>,
     /// The tree as of the newest seal.
     sealed_tree: Frontier,
     /// The newest seal.
@@ -77,6 +82,7 @@ impl Watch {
             tree: Some(Frontier::default()),
             at: None,
             jobs: Vec::new(),
+            named: Vec::new(),
             sealed_tree: Frontier::default(),
             last: None,
             starts: 0,
@@ -94,8 +100,14 @@ impl Watch {
         if let Some(tree) = &mut self.tree {
             tree.fill(first);
         }
-        let sealed = header.sealed.as_ref()?;
         let fault = |kind, what| Some(Fault::new(kind, &header.file, what).at(0));
+        let Some(sealed) = header.sealed.as_ref() else {
+            // A log without seals gets them; one that has them does not lose them.
+            let what = "it has no seals, the segment before it has";
+            return before
+                .and(fault(FaultKind::SealMissing, what))
+                .map(|fault| fault.entries(first, 1));
+        };
         let Some(tree) = sealed.frontier(first) else {
             self.lost();
             return fault(FaultKind::HeaderEdited, "its tree has not its entries");
@@ -142,6 +154,11 @@ impl Watch {
         if let Some(tree) = &mut self.tree {
             tree.push(leaf(&leaf_text(payload)));
         }
+        // Of a commit that is whole only the last one can; of more, seals are gone.
+        let end = &payload[payload.len().saturating_sub(EpochPublic::MEMBERS)..];
+        if end.ends_with(b"\"}") && self.named.len() < KEYS {
+            self.named.push(end.to_vec());
+        }
     }
 
     /// A seal behind the entries below `size`; `last` is the payload of the last of them.
@@ -157,8 +174,15 @@ impl Watch {
             let what = "a seal where the log has none";
             return Some(Fault::new(FaultKind::Inserted, file, what).at(offset));
         };
+        if let Ok(seal) = serde_json::from_slice::<Seal>(payload)
+            && seal.n < at.n
+        {
+            let what = "a seal that was made for an earlier place";
+            return Some(Fault::new(FaultKind::SealInvalid, file, what).at(offset));
+        }
         let from = at.from;
         at.from = size;
+        let named = std::mem::take(&mut self.named);
         let fault = |kind, what: &str| {
             let fault = Fault::new(kind, file, what).at(offset);
             Some(fault.entries(from, size.saturating_sub(from)))
@@ -169,6 +193,10 @@ impl Watch {
         let mut found = None;
         if seal.n != at.n {
             found = fault(FaultKind::SealMissing, "seals before this one are gone");
+            // The entries that they were over still name the keys.
+            let signed = named.iter().filter_map(|end| EpochPublic::of_members(end));
+            let mut signed = signed.filter(|key| Some(key.epoch) == seal.epoch);
+            at.signs = signed.next().or(at.signs);
         }
         at.n = seal.n.saturating_add(1);
         let key = match (seal.epoch, at.signs) {

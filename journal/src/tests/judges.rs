@@ -198,14 +198,25 @@ fn a_log_with_a_fault_is_not_signed() {
 }
 
 #[test]
-fn a_name_that_would_break_the_note_is_refused() {
+fn a_log_that_lost_its_seals_is_not_signed() {
     let (log, key) = (filled(1), key());
+    let Error::Unsound(fault) = prove(&log.dir(), 0, by(None, &key)).unwrap_err() else {
+        panic!("signed")
+    };
+    assert_eq!(fault.kind, FaultKind::SealMissing);
+}
+
+#[test]
+fn a_name_that_would_break_the_note_is_refused() {
+    let log = filled(0);
+    let key = key();
     let signing = Signing {
         origin: "x y\n",
         ..by(None, &key)
     };
-    let refused = prove(&log.dir(), 0, signing).unwrap_err();
-    assert!(matches!(refused, Error::Origin));
+    let to = log.root.path().join("export");
+    let refused = export(&log.dir(), &to, signing).unwrap_err();
+    assert!(matches!(refused, Error::Origin), "{refused}");
 }
 
 #[cfg(feature = "go-tests")]

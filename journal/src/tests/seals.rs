@@ -82,18 +82,43 @@ fn another_hosts_key_is_not_ours() {
 }
 
 #[test]
-fn a_log_without_seals_gets_them_and_the_first_is_over_all() {
+fn a_log_whose_seals_are_gone_gets_new_ones_and_is_told_of_for_good() {
     let log = Log {
         sealed: true,
         ..filled(6)
     };
-    let mut journal = log.reopen();
+    let host = Some(identity().key.public());
+    let told = check_with(&log.dir(), None, host, &mut |_| {});
+    assert_eq!(named(&told), [(FaultKind::SealMissing, Some(0))]);
+    let (mut journal, recovery) = log.open();
+    assert_eq!(recovery.faults[0].kind, FaultKind::SealMissing);
     fill(&mut journal, 6..8);
     drop(journal);
     fill(&mut log.reopen(), 8..15);
-    assert_eq!(named(&log.check()), []);
-    assert_eq!(seals(&log)[0].0, 7);
-    assert_eq!(log.entries().len(), 15);
+    assert_eq!(named(&log.check()), [(FaultKind::Noted, None)]);
+    assert_eq!(crate::read(&log.dir()).flatten().count(), 16);
+}
+
+#[test]
+fn entries_without_their_seal_are_not_shown() {
+    let log = Log::sealed();
+    fill(&mut log.reopen(), 0..3);
+    let path = log.segments()[0].clone();
+    let mut data = std::fs::read(&path).unwrap();
+    let last = frames(&path).len() - 2;
+    let chain = *data[frames(&path)[last].clone()]
+        .last_chunk::<32>()
+        .unwrap();
+    let json = record(99).to_json().unwrap();
+    crate::frame::encode(&mut data, Kind::Entry, 3, json.as_bytes(), &chain);
+    for more in [&b""[..], b"\xff"] {
+        data.extend_from_slice(more);
+        std::fs::write(&path, &data).unwrap();
+        let report = log.check();
+        assert_eq!(named(&report), []);
+        assert!(report.unfinished.is_some());
+        assert_eq!(log.entries().len(), 3);
+    }
 }
 
 /// A cut at every byte of the last commit, with the head file that a crash there leaves.

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Trick:   a file is hidden among the segments.
+# Source:  MITRE ATT&CK T1564.001
+# Seen by: verify
+# Named:   foreign-file
+echo x >/var/log/jit/journal/.hidden
+echo foreign-file

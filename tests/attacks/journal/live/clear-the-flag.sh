@@ -1,0 +1,7 @@
+#!/bin/sh
+# Trick:   the append-only flag of the segment that the agent has open is cleared. As root, on the living log.
+# Source:  chattr(1); MITRE ATT&CK T1222.002
+# Seen by: agent
+# Named:   its append-only flag was cleared
+cd /var/log/jit/journal
+chattr -a "$(ls | tail -n 1)"

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Trick:   a segment becomes a named pipe: a reader that opens it waits for ever.
+# Source:  CWE-66, file name of a virtual resource; open(2), O_NONBLOCK
+# Seen by: verify
+# Named:   foreign-file segment-missing inserted
+cd /var/log/jit/journal
+segment=$(ls | sed -n 2p)
+chattr -i -a "$segment"
+rm "$segment"
+mkfifo "$segment"
+echo foreign-file
+echo segment-missing "$(echo "${segment%%.*}" | sed 's/^0*//')"
+# Bytes that a crash left in the segment before, which only this one explained.
+echo inserted
