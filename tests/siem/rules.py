@@ -1,0 +1,229 @@
+"""Checks what packaging/siem ships against records of a real host: rules.py RECORDS LINES METRICS...
+
+RECORDS  the journal as receivers get it with format "json": one object a line
+LINES    what the host's local syslog has of it, the text behind "jit-agent[123]: "
+METRICS  metrics files
+
+Sigma rules are read and validated by pySigma, and their conditions put to each record; Wazuh's decoders and rules are
+applied as its manual says (PCRE2 expressions, whose part that is used here Python's re shares); metrics are read by
+prometheus_client, as OpenMetrics and as Prometheus' own format. Every rule must find what it is for, and none a record that
+is not. Prints one line a rule; exit code 1 with a fault."""
+
+import fnmatch
+import json
+import re
+import sys
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus
+from sigma.collection import SigmaCollection
+from sigma.conditions import ConditionAND, ConditionFieldEqualsValueExpression, ConditionNOT, ConditionOR
+from sigma.correlations import SigmaCorrelationRule
+from sigma.plugins import InstalledSigmaPlugins
+from sigma.validation import SigmaValidator
+
+ROOT = Path(__file__).resolve().parents[2] / "packaging/siem"
+faults = []
+
+
+def fault(text):
+    faults.append(text)
+    print("FAULT", text)
+
+
+def flat(value, name=""):
+    """Members by their path, each a list of texts."""
+    out = {}
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            out.update(flat(inner, f"{name}.{key}" if name else key))
+    elif isinstance(value, list):
+        out[name] = [str(item) for item in value]
+    else:
+        out[name] = [str(value)]
+    return out
+
+
+# What each rule is for: records of which this holds, and only these.
+def alert(*codes):
+    return lambda r: r["type"] == "alert" and r.get("detail", {}).get("code") in codes
+
+
+def groups(record):
+    return record.get("detail", {}).get("scope", {}).get("groups", [])
+
+
+EQUAL_TO_ROOT = {"adm", "disk", "docker", "kvm", "lxd", "root", "shadow", "sudo", "wheel"}
+CHANGED = "changed from outside"
+MEANT = {
+    "breakglass": lambda r: r["type"] == "breakglass" and r["decision"] in ("allow", "deny"),
+    "refused": lambda r: r["type"] == "refused",
+    "refused_flood": alert("burst"),
+    "journal_changed": lambda r: alert("journal")(r)
+    or r["type"] == "recovery" and r["detail"]["why"].startswith(CHANGED),
+    "root_equal_group": lambda r: r["type"] in ("grant", "extend") and EQUAL_TO_ROOT & set(groups(r)),
+    "end_unproven": lambda r: alert("unproven")(r) or r["type"] == "proof" and r["decision"] == "unproven",
+    "escape": lambda r: r["type"] == "escape",
+    "clock_set": alert("clock"),
+    "agent_stopped": lambda r: r["type"] == "stop" or alert("killed")(r),
+    "part_away": alert("link"),
+    "receiver_behind": alert("receiver"),
+}
+# What one quiet host in a test cannot bring about: these are made of a real record by the names alone.
+MADE = [
+    {"type": "proof", "decision": "unproven"},
+    {"type": "alert", "detail": {"code": "unproven", "why": "the end of grant G is not proven"}},
+    {"type": "alert", "detail": {"code": "clock", "why": "the clock was set ahead by 300 s"}},
+    {"type": "alert", "detail": {"code": "link", "why": "the link is away"}},
+    {"type": "alert", "detail": {"code": "receiver", "receiver": "siem", "waiting": 7, "why": "behind"}},
+    {"type": "escape", "login": "alice"},
+    {"type": "recovery", "detail": {"faults": ["entry 7: edited"], "torn": [], "why": CHANGED + ": entry 7"}},
+]
+
+
+def matches(condition, fields):
+    if isinstance(condition, ConditionAND):
+        return all(matches(arg, fields) for arg in condition.args)
+    if isinstance(condition, ConditionOR):
+        return any(matches(arg, fields) for arg in condition.args)
+    if isinstance(condition, ConditionNOT):
+        return not matches(condition.args[0], fields)
+    assert isinstance(condition, ConditionFieldEqualsValueExpression), condition
+    pattern = str(condition.value).lower()
+    return any(fnmatch.fnmatchcase(text.lower(), pattern) for text in fields.get(condition.field, []))
+
+
+def sigma(records):
+    files = sorted((ROOT / "sigma").glob("*.yml"))
+    rules = SigmaCollection.load_ruleset(files)
+    known = InstalledSigmaPlugins.autodiscover().validators
+    # Whose list of techniques comes over the network.
+    chosen = [v for v in known.values() if v.__name__ not in ("ATTACKTagValidator", "D3FENDTagValidator")]
+    for issue in SigmaValidator(chosen).validate_rules(iter(rules)):
+        if str(issue.severity).lower().rsplit(".", 1)[-1] != "low":
+            fault(f"sigma {[r.source for r in issue.rules]}: {issue}")
+    seen = set()
+    for rule in rules:
+        name = Path(str(rule.source.path)).stem
+        if isinstance(rule, SigmaCorrelationRule):
+            by = {}
+            for record in records:
+                if record["type"] == "refused":
+                    key = tuple(record.get(field) for field in rule.group_by)
+                    by[key] = by.get(key, 0) + 1
+            most = max(by.values(), default=0)
+            print(f"sigma {name}: {most} of one user")
+            if most < rule.condition.count:
+                fault(f"sigma {name} finds nothing")
+            continue
+        condition = rule.detection.parsed_condition[0].parsed
+        found = [r for r in records if matches(condition, flat(r))]
+        wanted = [r for r in records if MEANT[name](r)]
+        seen.add(name)
+        print(f"sigma {name}: {len(found)}")
+        if found != wanted or not found:
+            fault(f"sigma {name} finds {len(found)} records, not {len(wanted)}")
+    if seen != set(MEANT):
+        fault(f"sigma: rules {seen ^ set(MEANT)}")
+
+
+def decoders():
+    tree = xml.fromstring(f"<root>{(ROOT / 'wazuh/jit_decoders.xml').read_text()}</root>")
+    out = []
+    for decoder in tree.findall("decoder"):
+        if decoder.find("parent") is not None:
+            regex = decoder.find("regex")
+            assert regex.get("type") == "pcre2"
+            out.append((re.compile(regex.text), [name.strip() for name in decoder.find("order").text.split(",")]))
+    return out
+
+
+def decode(line, known):
+    fields = {}
+    for regex, order in known:
+        found = regex.search(line)
+        if found:
+            fields.update({name: [value] for name, value in zip(order, found.groups()) if value is not None})
+    return fields
+
+
+def wazuh(records, lines):
+    text = (ROOT / "wazuh/jit_rules.xml").read_text()
+    rules = xml.fromstring(text).findall("rule")
+    ids = [int(rule.get("id")) for rule in rules]
+    assert len(ids) == len(set(ids)) and all(111500 <= i <= 111599 for i in ids), ids
+    meant = {
+        111510: ["breakglass"], 111511: ["refused"], 111513: ["refused_flood"],
+        111520: ["journal_changed"], 111521: ["journal_changed"], 111530: ["root_equal_group"],
+        111531: ["end_unproven"], 111532: ["end_unproven"], 111533: ["escape"], 111540: ["clock_set"],
+        111541: ["agent_stopped"], 111542: ["agent_stopped", "part_away", "receiver_behind"],
+    }
+    known = decoders()
+
+    def fields_of(record):
+        # Wazuh joins a list into one text.
+        return {name: ",".join(values) for name, values in flat(record).items()}
+
+    events = [("111500", fields_of(r), r) for r in records]
+    # The line's own record stands at the same place.
+    for line, record in lines:
+        got = {name: values[0] for name, values in decode(line, known).items()}
+        events.append(("111501", got, record))
+        for name in ("type", "login", "decision", "grant"):
+            have, want = got.get(name), record.get(name)
+            if isinstance(want, str) and have != want and have != json.dumps(want):
+                fault(f"wazuh: {name} of {line!r} is decoded as {have!r}")
+            if want is None and have is not None:
+                fault(f"wazuh: {name} of {line!r} is invented: {have!r}")
+    for rule in rules:
+        number = int(rule.get("id"))
+        if number in (111500, 111501, 111512):
+            continue
+        parents = rule.find("if_sid").text.split(",")
+        tests = [(f.get("name"), re.compile(f.text)) for f in rule.findall("field")]
+        hit = [
+            (kind, record)
+            for kind, fields, record in events
+            if kind in parents and all(regex.search(fields.get(name, "")) for name, regex in tests)
+        ]
+        print(f"wazuh {number}: {len(hit)}")
+        if not hit:
+            fault(f"wazuh {number} finds nothing")
+        for _, record in hit:
+            if not any(MEANT[name](record) for name in meant[number]):
+                fault(f"wazuh {number} finds {record}")
+    for kind, fields, record in events:
+        if kind == "111500" and not re.search("^jit/", fields.get("origin", "")):
+            fault(f"wazuh 111500 does not know {record}")
+
+
+def metrics(path):
+    text = Path(path).read_text()
+    families = {family.name: family for family in openmetrics(text)}
+    list(prometheus(text))
+    for name in ("jit_records", "jit_alerts", "jit_grants", "jit_journal_writable", "jit_agent_seen_seconds"):
+        if name not in families:
+            fault(f"metrics: no {name}")
+    for record in ("alice", "bob"):
+        if record in text:
+            fault(f"metrics: names {record}")
+    print(f"metrics: {len(families)} families")
+
+
+def main():
+    records = [json.loads(line) for line in open(sys.argv[1])]
+    told = [line.rstrip("\n") for line in open(sys.argv[2])]
+    lines = list(zip(told, records))
+    if len(told) != len(records):
+        fault(f"{len(told)} lines, {len(records)} records")
+    common = {name: records[0][name] for name in ("origin", "time")}
+    sigma(records + [{**common, **made} for made in MADE])
+    wazuh(records + [{**common, **made} for made in MADE], lines)
+    for path in sys.argv[3:]:
+        metrics(path)
+    sys.exit(1 if faults else 0)
+
+
+main()
