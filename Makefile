@@ -63,7 +63,7 @@ install:
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --features jit-tests/e2e,jitctl/docs,journal/root-tests,journal/go-tests -- -D warnings
-	grep -rlE '^#! ?/bin/(ba)?sh' scripts .ci tests/hosts packaging | xargs shellcheck
+	grep -rlE '^#! ?/bin/(ba)?sh' scripts .ci tests/hosts tests/attacks packaging | xargs shellcheck
 
 # What Debian's and Red Hat's own checkers say; each exception has its reason beside it. Same tree, same bytes.
 lint-packages:

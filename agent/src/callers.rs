@@ -41,6 +41,8 @@ pub enum Op {
     Import,
     Breakglass,
     Explain,
+    Probe,
+    Receivers,
 }
 
 /// The table. Ownership of the thing named (a request, a grant) is checked beside it, where the thing is.
@@ -54,7 +56,14 @@ pub fn may(uid: u32, op: Op) -> bool {
         | Op::Extend
         | Op::Breakglass
         | Op::Explain => uid != NOBODY,
-        Op::StatusAll | Op::HostKey | Op::Enrol | Op::Roles | Op::ProveKey | Op::Import => uid == 0,
+        Op::StatusAll
+        | Op::HostKey
+        | Op::Enrol
+        | Op::Roles
+        | Op::ProveKey
+        | Op::Import
+        | Op::Probe
+        | Op::Receivers => uid == 0,
     }
 }
 
@@ -179,6 +188,8 @@ impl Drop for Slot {
 /// Refusals of one uid that are recorded one by one: so many at once, then one a second.
 const BURST: u64 = 100;
 const EVERY_NS: u64 = 1_000_000_000;
+/// Between two words about one uid's floods.
+const FLOOD_AGAIN_NS: u64 = 600_000_000_000;
 /// Uids remembered; beyond this the idle ones are forgotten.
 const UIDS: usize = 4096;
 
@@ -190,9 +201,26 @@ struct Bucket {
     /// `CLOCK_BOOTTIME` nanoseconds at which the bucket is full again.
     full_at: u64,
     suppressed: u64,
+    /// Of the last flood that was told.
+    told_ns: Option<u64>,
 }
 
 impl Throttle {
+    /// Is the flood of this uid to be told? Once in ten minutes.
+    pub fn begins(&self, uid: u32, boot_ns: u64) -> bool {
+        let mut buckets = self.0.borrow_mut();
+        let Some(bucket) = buckets.get_mut(&uid) else {
+            return false;
+        };
+        let due = bucket
+            .told_ns
+            .is_none_or(|then| boot_ns.saturating_sub(then) >= FLOOD_AGAIN_NS);
+        if due {
+            bucket.told_ns = Some(boot_ns);
+        }
+        due
+    }
+
     /// May one more be recorded? `Some(n)`: yes, and `n` before it were not; `None`: no, it was counted.
     pub fn take(&self, uid: u32, boot_ns: u64) -> Option<u64> {
         let mut buckets = self.0.borrow_mut();
@@ -202,6 +230,7 @@ impl Throttle {
         let bucket = buckets.entry(uid).or_insert(Bucket {
             full_at: boot_ns,
             suppressed: 0,
+            told_ns: None,
         });
         let full_at = bucket.full_at.max(boot_ns) + EVERY_NS;
         if full_at > boot_ns + BURST * EVERY_NS {
@@ -226,6 +255,8 @@ mod tests {
             Op::Roles,
             Op::ProveKey,
             Op::Import,
+            Op::Probe,
+            Op::Receivers,
         ] {
             assert!(may(0, op));
             assert!(!may(1000, op));
@@ -286,6 +317,8 @@ mod tests {
         for _ in 0..7 {
             assert_eq!(t.take(1000, 5 * s), None);
         }
+        assert!(t.begins(1000, 5 * s) && !t.begins(1000, 6 * s));
+        assert!(!t.begins(1001, 5 * s) && t.begins(1000, 700 * s));
         assert_eq!(t.take(1001, 5 * s), Some(0));
         assert_eq!(t.take(1000, 6 * s), Some(7));
         assert_eq!(t.take(1000, 6 * s), None);

@@ -6,8 +6,10 @@
 
 use crate::clock::{self, Now};
 use crate::local::Local;
+use crate::metrics::Counts;
 use crate::paths;
-use journal::{HostKey, Identity, Journal, Receipt, Record, Timestamp};
+use journal::{HostKey, Identity, Journal, Receipt, Record, Timestamp, kind};
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 /// Records in one commit.
 const BATCH: usize = 64;
@@ -24,6 +26,8 @@ const BATCH: usize = 64;
 const QUEUE: usize = 1024;
 /// Endings kept while the journal cannot be written.
 const BACKLOG: usize = 10_000;
+/// Loud records kept for a listener.
+const LOUD: usize = 64;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The record is not on disk; nothing may be given.
@@ -57,6 +61,18 @@ pub struct Log {
     waiting: Arc<AtomicUsize>,
     next: watch::Receiver<u64>,
     trouble: Arc<Mutex<Option<String>>>,
+    counts: Arc<Mutex<Counts>>,
+    loud: broadcast::Sender<Loud>,
+}
+
+/// A record that needs a person's eye: a refusal, an alert, a fault of the journal, a break-glass code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loud {
+    pub index: u64,
+    /// Its type.
+    pub kind: String,
+    /// An alert's `detail.code`, or empty.
+    pub code: String,
 }
 
 impl Log {
@@ -70,14 +86,19 @@ impl Log {
         let waiting = Arc::new(AtomicUsize::new(0));
         let (reached, next) = watch::channel(0);
         let trouble = Arc::new(Mutex::new(None));
+        let counts = Arc::new(Mutex::new(Counts::default()));
+        let (loud, _) = broadcast::channel(LOUD);
         let writer = Writer {
             waiting: waiting.clone(),
             next: reached,
             journal: None,
             backlog: VecDeque::new(),
             trouble: trouble.clone(),
+            counts: counts.clone(),
+            loud: loud.clone(),
             opened_at: now,
             local: Local::default(),
+            changed: None,
         };
         std::thread::Builder::new()
             .name("journal".into())
@@ -87,6 +108,8 @@ impl Log {
             waiting,
             next,
             trouble,
+            counts,
+            loud,
         })
     }
 
@@ -155,6 +178,19 @@ impl Log {
             .clone()
     }
 
+    /// What was recorded since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let counts = self.counts.lock();
+        counts.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Loud records from now on; who is slow misses some, and has the journal.
+    #[must_use]
+    pub fn loud(&self) -> broadcast::Receiver<Loud> {
+        self.loud.subscribe()
+    }
+
     fn set_trouble(&self, why: &str) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
     }
@@ -166,8 +202,12 @@ struct Writer {
     journal: Option<Journal>,
     backlog: VecDeque<Record>,
     trouble: Arc<Mutex<Option<String>>>,
+    counts: Arc<Mutex<Counts>>,
+    loud: broadcast::Sender<Loud>,
     opened_at: Timestamp,
     local: Local,
+    /// That the open log was changed from outside, until it is on record: opening may take what it finds for a crash's.
+    changed: Option<String>,
 }
 
 impl Writer {
@@ -270,8 +310,21 @@ impl Writer {
     fn tell(&mut self, index: u64, record: &Record) {
         // What could not be made JSON could not be stored.
         if let Ok(json) = record.to_json() {
-            self.local.record(index, &json);
+            self.tell_stored(index, &json);
         }
+    }
+
+    fn tell_stored(&mut self, index: u64, json: &str) {
+        self.local.record(index, json);
+        let record: Value = serde_json::from_str(json).unwrap_or_default();
+        if crate::local::is_loud(&record) {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let (kind, code) = (text(&record["type"]), text(&record["detail"]["code"]));
+            // Nobody may listen.
+            let _ = self.loud.send(Loud { index, kind, code });
+        }
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.hear(&record);
     }
 
     fn append(&mut self, records: &[Record]) -> Result<Vec<Receipt>, NotRecorded> {
@@ -286,9 +339,12 @@ impl Writer {
             Some(j) => j,
             None => self.open()?,
         };
-        let result = journal
-            .append_batch(records)
-            .map_err(|e| NotRecorded(e.to_string()));
+        let result = journal.append_batch(records).map_err(|e| {
+            if e.is_tampered() {
+                self.changed = Some(e.to_string());
+            }
+            NotRecorded(e.to_string())
+        });
         self.next.send_replace(journal.next_index());
         // After trouble the journal is opened anew: recovery is the way back for every fault.
         if result.is_ok() {
@@ -304,8 +360,9 @@ impl Writer {
         }
         let dir = Path::new(paths::JOURNAL_DIR);
         let identity = identity().map_err(NotRecorded)?;
-        let (journal, recovery) = Journal::open(dir, Path::new(paths::JOURNAL_HEAD), &at, identity)
-            .map_err(|e| NotRecorded(e.to_string()))?;
+        let (mut journal, recovery) =
+            Journal::open(dir, Path::new(paths::JOURNAL_HEAD), &at, identity)
+                .map_err(|e| NotRecorded(e.to_string()))?;
         for fault in &recovery.faults {
             self.local.alert(&format!("jit journal: {fault}"));
         }
@@ -313,7 +370,23 @@ impl Writer {
             // The journal wrote a record of it by itself: that one gets its line too.
             let first = journal.next_index().saturating_sub(1);
             for entry in journal::read_from(dir, first).flatten() {
-                self.local.record(entry.index, &entry.json);
+                self.tell_stored(entry.index, &entry.json);
+            }
+        }
+        if let Some(why) = self.changed.take() {
+            let record = Record::new(kind::ALERT, at)
+                .detail("code", "journal")
+                .detail(
+                    "why",
+                    format!("the journal was changed from outside: {why}"),
+                );
+            self.local.alert(&format!("jit journal: {why}"));
+            match journal.append(&record) {
+                Ok(receipt) => self.tell(receipt.index(), &record),
+                Err(e) => {
+                    self.changed = Some(why);
+                    return Err(NotRecorded(e.to_string()));
+                }
             }
         }
         Ok(journal)

@@ -20,6 +20,7 @@ pub mod ending;
 pub mod events;
 pub mod listen;
 mod local;
+pub mod metrics;
 pub mod paths;
 pub mod recall;
 pub mod store;

@@ -18,7 +18,7 @@ const NAME: &str = "jit-agent";
 const FACILITY: &str = "10";
 
 /// By record type, never changed: journald's catalog (`packaging/catalog/jit.catalog`) explains each.
-pub const MESSAGE_IDS: [(&str, &str); 21] = [
+pub const MESSAGE_IDS: [(&str, &str); 22] = [
     (kind::START, "1283486086c74b38a8095416a1b176cb"),
     (kind::STOP, "ceb4ade677e44d3eaef203b0e0778a37"),
     (kind::REQUEST, "4e9f3a4bab7b42b5860d2a9a616659e4"),
@@ -40,6 +40,7 @@ pub const MESSAGE_IDS: [(&str, &str); 21] = [
     (kind::BREAKGLASS, "44cb1373e99c49d2bf65896226f9908a"),
     (kind::ALERT, "1074e785ed414c61a2ccbe92cb5cb004"),
     (kind::RECOVERY, "26acc078f094475f8c3e510b7dc182be"),
+    (kind::PROBE, "d8b765ee520e4d9daf8cccec3e04807b"),
 ];
 
 /// Members of a record that have a field of their own, `JIT_` and the name in capitals.
@@ -75,6 +76,11 @@ impl Severity {
             Self::Info => "6",
         }
     }
+}
+
+/// Does somebody have to look at this record?
+pub fn is_loud(record: &Value) -> bool {
+    Severity::of(record) != Severity::Info
 }
 
 type Lines = syslog::Logger<syslog::LoggerBackend, syslog::Formatter3164>;

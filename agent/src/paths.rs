@@ -18,6 +18,10 @@ pub const JOURNAL_DIR: &str = "/var/log/jit/journal";
 pub const JOURNAL_HEAD: &str = "/var/lib/jit/journal.head";
 /// How far each receiver of syslog has the journal.
 pub const RECEIVERS_FILE: &str = "/var/lib/jit/receivers.json";
+/// There while the agent runs; on tmpfs. Found at its start, the run before ended without a word.
+pub const RUNNING: &str = "/run/jit/running";
+/// Numbers for a collector that reads files. Everyone may read it.
+pub const METRICS_FILE: &str = "/run/jit/metrics/jit.prom";
 /// Held by `jit-end` while it works out who still needs a membership. In a directory only root may enter.
 pub const END_LOCK: &str = "/var/lib/jit/end.lock";
 /// One empty file for each grant that is ending; on tmpfs, so that a full disk does not matter.

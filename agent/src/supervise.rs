@@ -70,6 +70,14 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
             .note(kind::START)
             .detail("version", env!("CARGO_PKG_VERSION")),
     );
+    let running = Path::new(paths::RUNNING);
+    if running.exists() {
+        let why = "the agent had ended without a word: it was killed, or broke; see: journalctl -u jit-agent";
+        agent.alert_as("killed", why);
+    }
+    if let Err(e) = files::publish(running, b"") {
+        agent.alert(&format!("{}: {e}", paths::RUNNING));
+    }
     agent.reconcile().await;
     agent.schedule_kept();
     agent.receivers_anew();
@@ -88,6 +96,7 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
         tokio::task::spawn_local(listen::dbus::serve(agent.clone()));
     }
     tokio::task::spawn_local(watch_eligibility(agent.clone()));
+    tokio::task::spawn_local(crate::agent::publish(agent.clone()));
     tokio::task::spawn_local(pet_watchdog());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     watch(&agent, orders).await;
@@ -98,6 +107,8 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     agent.keep_receivers();
     agent.log.later(agent.note(kind::STOP));
     agent.log.settle().await;
+    // Left behind it costs an alert.
+    let _ = files::remove(running);
     Ok(())
 }
 

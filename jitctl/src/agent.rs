@@ -38,12 +38,14 @@ impl Agent {
             Request::Status { .. }
             | Request::HostKey
             | Request::Roles
+            | Request::Receivers
             | Request::ProveKey { .. } => QUICK,
             Request::Elevate(_)
             | Request::Extend(_)
             | Request::Drop { .. }
             | Request::Enrol { .. }
             | Request::Explain { .. }
+            | Request::Probe { .. }
             | Request::Import { .. } => SLOW,
             Request::Breakglass(_) => SLOWEST,
             Request::Wait { max_s, .. } => Duration::from_secs(u64::from(*max_s)) + QUICK,

@@ -162,6 +162,32 @@ Examples:
   jitctl explain 42                            the record with this index in the journal
   jitctl explain 01JD3ZK5T2M8Q4W7X9Y0B1C2D3    a grant or a request")]
     Explain(Explain),
+    /// Send harmless records and see how long each takes to its receiver (root)
+    #[command(after_help = "\
+Examples:
+  jitctl simulate --siem                     until each receiver's cursor has passed them
+  jitctl simulate --siem --from /var/log/jit.json --within 30s
+        and until a receiver that writes files has them in this one
+
+The records have the type probe and say that nothing happened. A receiver over tcp or tls answers
+nothing: its cursor follows settle_s (60 seconds) later. Exit code 7 when one has not come in time.")]
+    Simulate(Simulate),
+}
+
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// Through the journal to all receivers
+    #[arg(long, required = true)]
+    pub siem: bool,
+    /// How many records
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub count: u8,
+    /// How long to wait for the last one
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "90s")]
+    pub within: u64,
+    /// A file in which a receiver writes what it gets; may be repeated
+    #[arg(long = "from", value_name = "FILE")]
+    pub from: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

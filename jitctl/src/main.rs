@@ -47,6 +47,7 @@ mod revoke;
 mod run;
 mod setup;
 mod show;
+mod simulate;
 mod status;
 mod sudo_rs;
 mod sudoconf;
@@ -101,6 +102,7 @@ fn dispatch(ctx: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Enrol(args) => setup::join::command(ctx, args),
         Command::Import(args) => import::command(ctx, args),
         Command::Explain(args) => explain::command(ctx, args),
+        Command::Simulate(args) => simulate::command(ctx, args),
     }
 }
 

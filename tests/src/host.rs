@@ -92,6 +92,14 @@ impl Host {
         host
     }
 
+    /// Debian 12 with syslog-ng in the place of rsyslog. Otherwise as [`Host::ready`].
+    #[track_caller]
+    pub fn ready_with_syslog_ng() -> Self {
+        let host = Self::boot_from(Release::Bookworm, tree::syslog_ng_base(), true);
+        host.set_up();
+        host
+    }
+
     /// Boots a host of `release`, with or without the built packages.
     #[track_caller]
     pub fn boot(release: Release, packages: bool) -> Self {

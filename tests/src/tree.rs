@@ -52,7 +52,7 @@ pub fn make_all() {
         for release in [Release::Bookworm, Release::Trixie] {
             installed(release, &base(release), &packages);
         }
-        for base in [names_base(), receivers_base()] {
+        for base in [names_base(), receivers_base(), syslog_ng_base()] {
             installed(Release::Bookworm, &base, &packages);
         }
         rpm_base();
@@ -92,6 +92,13 @@ pub(crate) fn names_base() -> Cached {
 pub(crate) fn receivers_base() -> Cached {
     let packages = "rsyslog-relp,rsyslog-gnutls,openssl";
     base_with(Release::Bookworm, "siem", packages)
+}
+
+/// A base tree whose syslog is syslog-ng: it and rsyslog exclude each other.
+#[track_caller]
+pub(crate) fn syslog_ng_base() -> Cached {
+    let packages = LIST.replace("rsyslog", "syslog-ng-core,openssl");
+    debian("bookworm_syslog-ng", Release::Bookworm, &packages)
 }
 
 /// The base tree of a virtual machine, which brings a kernel.

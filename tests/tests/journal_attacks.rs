@@ -2,7 +2,12 @@
 //! where the trick comes from and how it must be named. They run on copies of a log that the real agent wrote, in a
 //! booted host with root's rights, while the agent goes on writing; those below `live/` on the living log itself.
 #![cfg(feature = "e2e")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,12 @@
-//! Receivers of syslog, which are real ones (rsyslog, over TCP, TLS and RELP), get every record of the journal, whatever
-//! becomes of their connections; and whoever owns the link can hide nothing from them unseen.
+//! Receivers of syslog, which are real ones (rsyslog over TCP, TLS and RELP; syslog-ng over TCP and TLS), get every record of
+//! the journal, whatever becomes of their connections; and whoever owns the link can hide nothing from them unseen.
 #![cfg(feature = "e2e")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 mod impostor;
 
@@ -16,16 +21,52 @@ use jit_tests::grants::{elevate, records};
 use serde_json::Value;
 use wire::link::{Down, Up};
 
-/// Name, transport, port, format.
-const RECEIVERS: [(&str, &str, u16, &str); 4] = [
-    ("plain", "tcp", 10514, "json"),
-    ("secret", "tls", 6514, "ocsf"),
-    ("counted", "relp", 20514, "ocsf"),
-    ("both", "relp-tls", 20515, "json"),
-];
+/// A program that receives, and how it is reached.
+struct Program {
+    host: fn() -> Host,
+    config: &'static str,
+    start: &'static str,
+    /// Name, transport, port, format.
+    inputs: &'static [(&'static str, &'static str, u16, &'static str)],
+}
+
+const RSYSLOG: Program = Program {
+    host: Host::ready_with_receivers,
+    config: RSYSLOG_CONF,
+    start: "/usr/sbin/rsyslogd -n -f /etc/siem.conf -i /run/siem.pid",
+    inputs: &[
+        ("plain", "tcp", 10514, "json"),
+        ("secret", "tls", 6514, "ocsf"),
+        ("counted", "relp", 20514, "ocsf"),
+        ("both", "relp-tls", 20515, "json"),
+    ],
+};
+
+const SYSLOG_NG: Program = Program {
+    host: Host::ready_with_syslog_ng,
+    config: SYSLOG_NG_CONF,
+    start: "/usr/sbin/syslog-ng -F --no-caps -f /etc/siem.conf -p /run/siem.pid -R /var/lib/siem/persist -c /run/siem.ctl",
+    inputs: &[
+        ("plain", "tcp", 10514, "json"),
+        ("secret", "tls", 6514, "ocsf"),
+    ],
+};
+
+/// A receiver's syslog-ng beside the host's own: one file for each input, a JSON object a line.
+const SYSLOG_NG_CONF: &str = r#"@version: 3.38
+options { keep-hostname(yes); use-dns(no); log-msg-size(1048576); stats-freq(0); };
+template line { template("$(format-json host=$HOST app=$PROGRAM msgid=$MSGID severity=$LEVEL_NUM time=$ISODATE data=$SDATA msg=$MESSAGE)\n"); };
+source plain { syslog(transport("tcp") port(10514)); };
+source secret { syslog(transport("tls") port(6514) tls(key-file("/root/tls/siem.key") cert-file("/root/tls/siem.pem")
+    ca-file("/root/tls/ca.pem") peer-verify(required-trusted) trusted-dn("CN=web1"))); };
+destination plain { file("/var/log/siem/plain" template(line)); };
+destination secret { file("/var/log/siem/secret" template(line)); };
+log { source(plain); destination(plain); };
+log { source(secret); destination(secret); };
+"#;
 
 /// A receiver's rsyslog beside the host's own: one file for each input, a JSON object a line.
-const RSYSLOG: &str = r#"
+const RSYSLOG_CONF: &str = r#"
 global(workDirectory="/var/lib/siem" maxMessageSize="1m"
     defaultNetstreamDriverCAFile="/root/tls/ca.pem"
     defaultNetstreamDriverCertFile="/root/tls/siem.pem" defaultNetstreamDriverKeyFile="/root/tls/siem.key")
@@ -53,9 +94,6 @@ input(type="imrelp" port="20515" ruleset="both" maxDataSize="1m" tls="on" tls.ca
     tls.myCert="/root/tls/siem.pem" tls.myPrivKey="/root/tls/siem.key" tls.authMode="name" tls.permittedPeer="web1")
 "#;
 
-const UNIT: &str =
-    "[Service]\nExecStart=/usr/sbin/rsyslogd -n -f /etc/siem.conf -i /run/siem.pid\n";
-
 /// An authority, a certificate for the receiver, one for this host.
 const CERTIFICATES: &str = r#"set -e
 mkdir -p /root/tls /var/log/siem /var/lib/siem
@@ -70,13 +108,14 @@ install -g jit-link -m 0640 web1.key web1.pem ca.pem /etc/jit/
 echo 127.0.0.1 siem >>/etc/hosts
 "#;
 
-fn receivers() -> Host {
-    let host = Host::ready_with_receivers();
+fn receivers(program: &Program) -> Host {
+    let host = (program.host)();
     host.sh(CERTIFICATES).ok();
-    host.write("/etc/siem.conf", RSYSLOG);
-    host.write("/etc/systemd/system/siem.service", UNIT);
+    host.write("/etc/siem.conf", program.config);
+    let unit = format!("[Service]\nExecStart={}\n", program.start);
+    host.write("/etc/systemd/system/siem.service", &unit);
     let mut config = String::new();
-    for (name, transport, port, format) in RECEIVERS {
+    for (name, transport, port, format) in program.inputs {
         let tls = if transport.contains("tls") {
             "ca = \"/etc/jit/ca.pem\"\ncertificate = \"/etc/jit/web1.pem\"\nkey = \"/etc/jit/web1.key\"\n"
         } else {
@@ -153,17 +192,71 @@ fn record_of(line: &Value, format: &str) -> Value {
     body
 }
 
-/// `JIT_SIEM_ROUNDS` sets how often the receivers are restarted under load.
 #[test]
-fn every_record_arrives_across_restarts_and_nothing_in_it_forges_anything() {
-    let rounds: u64 = env::var("JIT_SIEM_ROUNDS").map_or(4, |n| n.parse().unwrap());
-    let host = receivers();
+fn rsyslog_gets_every_record_across_restarts_and_nothing_in_one_forges_anything() {
+    let host = every_record_arrives(&RSYSLOG);
+    probes_come_back(&host);
+}
+
+/// `jitctl simulate --siem`: how long the way is, and that it is broken.
+fn probes_come_back(host: &Host) {
+    let simulate = "jitctl simulate --siem --json --count 2";
+    let files = "--from /var/log/siem/counted --from /var/log/siem/plain";
+    let all = host
+        .sh(&format!("{simulate} --within 40s {files}"))
+        .ok()
+        .json();
+    assert_eq!(all["ok"], true, "{all}");
+    let came = |name: &str| {
+        let ways = all["ways"].as_array().unwrap();
+        let way = ways.iter().find(|w| w["name"] == name).unwrap();
+        let came = way["came_after_ms"].as_array().unwrap();
+        assert_eq!(came.len(), 2, "{all}");
+        came[1].as_u64().unwrap()
+    };
+    // What answers has answered when it is in its file; the others only settle later.
+    assert!(
+        came("counted") < 5_000 && came("/var/log/siem/counted") < 5_000,
+        "{all}"
+    );
+    assert!(
+        came("/var/log/siem/plain") < 5_000 && came("plain") >= 5_000,
+        "{all}"
+    );
+    println!("{all}");
+    let index = all["probes"][0]["index"].as_u64().unwrap();
+    let said = host.wait_record("the probe", |r| r["index"] == index);
+    assert_eq!(said["type"], "probe", "{said}");
+    host.run_as("alice", "jitctl simulate --siem").exits(3);
+    host.run(&["jitctl", "simulate"]).exits(2);
+    host.run(&["systemctl", "stop", "siem"]).ok();
+    let broken = host.sh(&format!("{simulate} --within 2s")).exits(7).json();
+    assert_eq!(broken["ok"], false, "{broken}");
+    assert_eq!(
+        broken["ways"][0]["came_after_ms"],
+        serde_json::json!([]),
+        "{broken}"
+    );
+}
+
+#[test]
+fn syslog_ng_gets_every_record_across_restarts_and_nothing_in_one_forges_anything() {
+    every_record_arrives(&SYSLOG_NG);
+}
+
+/// `JIT_SIEM_ROUNDS` sets how often the receivers are restarted under load.
+#[allow(clippy::too_many_lines)]
+fn every_record_arrives(program: &Program) -> Host {
+    let rounds: u64 = env::var("JIT_SIEM_ROUNDS").map_or(8, |n| n.parse().unwrap());
+    let host = receivers(program);
+    let inputs = program.inputs;
+    let last = inputs.last().unwrap().0;
     // The link is there first, and says what it cannot reach.
     host.run(&["systemctl", "restart", "jit-link"]).ok();
     host.wait_for(
         "the note of a receiver that is away",
         Duration::from_secs(10),
-        "jitctl doctor | grep -q 'the receiver counted lacks the last .* records: cannot connect'",
+        &format!("jitctl doctor | grep -q 'the receiver {last} lacks the last .* records: cannot connect'"),
     );
     host.run(&["systemctl", "start", "siem"]).ok();
 
@@ -183,20 +276,32 @@ fn every_record_arrives_across_restarts_and_nothing_in_it_forges_anything() {
 
     // Restarted while records come. Whatever comes afterwards begins no earlier than what the agent knew to be there.
     let mut since: BTreeMap<&str, Vec<(usize, u64)>> = BTreeMap::new();
+    let count = |name: &str| -> usize {
+        let count = format!("grep -c ' index=' /var/log/siem/{name} || true");
+        host.sh(&count).ok().text().parse().unwrap_or(0)
+    };
+    let start = Instant::now();
     for _ in 0..rounds {
+        let before: Vec<usize> = inputs.iter().map(|r| count(r.0)).collect();
         alice
             .run("(for i in 1 2 3 4 5 6 7 8; do sudo -n true; done) >/dev/null 2>&1 &")
             .ok();
-        thread::sleep(Duration::from_millis(150));
-        let kept: Vec<u64> = RECEIVERS.iter().map(|r| cursor(&host, r.0)).collect();
+        // In the middle of what they get.
+        for ((name, ..), before) in inputs.iter().zip(before) {
+            host.wait_for(
+                "some of it has come",
+                Duration::from_secs(40),
+                &format!("test $(grep -c ' index=' /var/log/siem/{name}) -gt {before}"),
+            );
+        }
+        let kept: Vec<u64> = inputs.iter().map(|r| cursor(&host, r.0)).collect();
         host.run(&["systemctl", "stop", "siem"]).ok();
-        for ((name, ..), kept) in RECEIVERS.iter().zip(kept) {
-            let (lines, _) = got(&host, name);
-            since.entry(name).or_default().push((lines.len(), kept));
+        for ((name, ..), kept) in inputs.iter().zip(kept) {
+            since.entry(name).or_default().push((count(name), kept));
         }
         host.run(&["systemctl", "start", "siem"]).ok();
-        thread::sleep(Duration::from_millis(500));
     }
+    println!("{rounds} restarts in {:?}", start.elapsed());
     alice.run(&format!("jitctl drop {}", grant.id)).ok();
 
     // All of it, everywhere.
@@ -208,7 +313,7 @@ fn every_record_arrives_across_restarts_and_nothing_in_it_forges_anything() {
             let have: BTreeSet<u64> = got(&host, name).0.iter().map(|(index, _)| *index).collect();
             have.into_iter().eq(0..last)
         };
-        if RECEIVERS.iter().all(|r| whole(r.0)) {
+        if inputs.iter().all(|r| whole(r.0)) {
             break all;
         }
         assert!(
@@ -217,8 +322,8 @@ fn every_record_arrives_across_restarts_and_nothing_in_it_forges_anything() {
         );
         thread::sleep(Duration::from_millis(200));
     };
-    assert!(all.len() as u64 > rounds * 16, "{}", all.len());
-    for (name, _, _, format) in RECEIVERS {
+    assert!(all.len() as u64 > rounds * 8, "{}", all.len());
+    for (name, _, _, format) in inputs {
         let (lines, checkpoints) = got(&host, name);
         for (index, line) in &lines {
             let Some(have) = all.get(usize::try_from(*index).unwrap()) else {
@@ -257,7 +362,10 @@ fn every_record_arrives_across_restarts_and_nothing_in_it_forges_anything() {
     host.wait_for(
         "the cursors",
         Duration::from_secs(30),
-        &format!("test \"$(grep -o ':{next}\\b' /var/lib/jit/receivers.json | wc -l)\" = 4"),
+        &format!(
+            "test \"$(grep -o ':{next}\\b' /var/lib/jit/receivers.json | wc -l)\" = {}",
+            inputs.len()
+        ),
     );
     host.run(&["jitctl", "doctor"]).ok().hides("receiver");
     // What a receiver has is compared with the journal.
@@ -266,6 +374,7 @@ fn every_record_arrives_across_restarts_and_nothing_in_it_forges_anything() {
          && jitctl log verify --against /root/ocsf.json",
     )
     .ok();
+    host
 }
 
 #[test]
@@ -343,7 +452,7 @@ fn who_owns_the_link_can_neither_rewind_nor_skip_a_receiver() {
 
     // A forged file costs records that come twice, none that does not come.
     drop(link);
-    host.sh("systemctl stop jit-agent && sed -i 's/\"siem\":[0-9]*/\"siem\":999999/' /var/lib/jit/receivers.json && systemctl start jit-agent")
+    host.sh(include_str!("../attacks/journal/link/forge-the-cursor.sh"))
         .ok();
     let (mut link, ..) = Link::connect(&host);
     assert_eq!(ask(&mut link, 1, true).0[0], 0);

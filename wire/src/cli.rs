@@ -57,6 +57,11 @@ pub enum Request {
         /// As the issuer's stream has it.
         blob: String,
     },
+    /// Root only: journal so many records that say that nothing happened.
+    Probe { count: u8 },
+    /// Root only: how far each receiver of the journal is.
+    #[serde(deserialize_with = "crate::no_members")]
+    Receivers,
 }
 
 /// What is to be explained.
@@ -172,6 +177,12 @@ pub enum Reply {
         /// Parts of the journal could not be read as they were written.
         faulty: bool,
     },
+    Probed {
+        probes: Vec<Probe>,
+    },
+    Receivers {
+        receivers: Vec<Receiver>,
+    },
     Error(Error),
     Roles {
         roles: Vec<Role>,
@@ -183,6 +194,26 @@ pub enum Reply {
         /// Unix seconds.
         starts_at: u64,
     },
+}
+
+/// A record that says that nothing happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    pub index: u64,
+    /// Its `detail.probe`, which nothing else has.
+    pub id: String,
+}
+
+/// A receiver of the journal, as the agent knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receiver {
+    pub name: String,
+    /// It has all records below.
+    pub next: u64,
+    /// Why it takes none, if the link says so.
+    pub why: Option<String>,
 }
 
 /// One role, as far as a list of rules needs it.

@@ -47,9 +47,10 @@ impl Agent {
                 if agent.is_past(&id) {
                     break;
                 }
-                agent.alert(&format!(
-                    "the end of grant {id} is not proven yet; it is tried again"
-                ));
+                agent.alert_as(
+                    "unproven",
+                    &format!("the end of grant {id} is not proven yet; it is tried again"),
+                );
             }
             agent.core.borrow_mut().ending.remove(&id);
             agent.changed.notify_waiters();
@@ -267,9 +268,10 @@ impl Agent {
             }
         }
         if !proof.complete() {
-            self.alert(&format!(
-                "the end of grant {id} is not proven: see its proof record"
-            ));
+            self.alert_as(
+                "unproven",
+                &format!("the end of grant {id} is not proven: see its proof record"),
+            );
         }
         if self.log.append(record).await.is_err() {
             return;

@@ -15,8 +15,10 @@ mod held;
 mod import;
 mod last;
 mod no;
+mod numbers;
 mod outcome;
 mod people;
+mod probe;
 mod receivers;
 mod reconcile;
 mod reload;
@@ -32,6 +34,7 @@ mod warn;
 mod watch;
 mod word;
 
+pub use numbers::publish;
 pub use receivers::Receivers;
 
 use crate::budget::Ledger;
@@ -307,6 +310,12 @@ impl Agent {
             .later(self.note(journal::kind::ALERT).detail("why", why));
     }
 
+    /// The same with a code, which stands for its kind: for rules of a SIEM and for numbers.
+    pub fn alert_as(&self, code: &str, why: &str) {
+        let record = self.note(journal::kind::ALERT).detail("code", code);
+        self.log.later(record.detail("why", why));
+    }
+
     /// The same for what would repeat itself: once a minute.
     pub fn alert_rarely(&self, why: &str) {
         let now = tokio::time::Instant::now();
@@ -326,6 +335,13 @@ impl Agent {
         match self.throttle.take(uid, now.boot_ns) {
             Some(0) => self.log.later(record),
             Some(more) => self.log.later(record.detail("not_recorded_before", more)),
+            // The first that is only counted; again when he has come to rest meanwhile.
+            None if self.throttle.begins(uid, now.boot_ns) => {
+                let why = "refusals of one user come so fast that from now on they are counted";
+                let alert = self.record(journal::kind::ALERT, now).uid(uid);
+                self.log
+                    .later(alert.detail("code", "burst").detail("why", why));
+            }
             None => {}
         }
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use wire::cli::Reply;
 use wire::link::{Checkpoint, Down, Entry};
 
 /// Records in one message.
@@ -378,6 +379,31 @@ impl Agent {
         }
     }
 
+    /// How far each one is.
+    #[must_use]
+    pub fn receivers_now(&self) -> Reply {
+        let all = self.receivers.borrow();
+        let shown = |(name, r): (&String, &Receiver)| wire::cli::Receiver {
+            name: name.clone(),
+            next: r.cursor,
+            why: r.why.clone(),
+        };
+        let receivers = all.known.iter().map(shown).collect();
+        Reply::Receivers { receivers }
+    }
+
+    /// How many records each one is not known to have.
+    #[must_use]
+    pub fn waiting(&self) -> BTreeMap<String, u64> {
+        let next = self.log.next_index();
+        let all = self.receivers.borrow();
+        let lacks = |r: &Receiver| next.saturating_sub(r.cursor);
+        all.known
+            .iter()
+            .map(|(n, r)| (n.clone(), lacks(r)))
+            .collect()
+    }
+
     /// With each tick: keep cursors that moved, and tell of a receiver that takes nothing.
     pub fn look_at_receivers(self: &Rc<Self>) {
         let next = self.log.next_index();
@@ -397,10 +423,13 @@ impl Agent {
         drop(all);
         for (name, lacks, why) in behind {
             let why = why.unwrap_or_else(|| "the link does not ask for them".to_owned());
-            let record = self.note(journal::kind::ALERT).detail(
-                "why",
-                format!("the receiver {name} is behind: {lacks} records wait; {why}"),
-            );
+            let record = self
+                .note(journal::kind::ALERT)
+                .detail("code", "receiver")
+                .detail(
+                    "why",
+                    format!("the receiver {name} is behind: {lacks} records wait; {why}"),
+                );
             self.log
                 .later(record.detail("receiver", name).detail("waiting", lacks));
         }

@@ -30,11 +30,12 @@ impl Agent {
                     .detail("slept_ms", slept_ms),
             );
             if set_ms.unsigned_abs() > ALERT_MS {
-                self.alert(&format!(
+                let why = format!(
                     "the clock was set {} by {} s; each grant ends by the earlier of its two deadlines",
                     if set_ms > 0 { "ahead" } else { "back" },
                     set_ms.unsigned_abs() / 1000,
-                ));
+                );
+                self.alert_as("clock", &why);
             }
             self.check_deadlines(now);
         }

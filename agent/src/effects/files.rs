@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Largest state file that is read; more is damage or an attack.
@@ -35,6 +35,26 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     f.sync_all()?;
     std::fs::rename(&tmp, path)?;
     sync_dir(dir)
+}
+
+/// Replace a file that everyone may read and that need not outlive the host: temporary file and rename, without a sync.
+///
+/// # Errors
+/// Any step's; the old content is then still there.
+pub fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let tmp = path.with_extension("new");
+    // Of ours alone: the directory is root's. What a crash left goes first, so that the mode is ours, too.
+    remove(&tmp)?;
+    let mut f = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(&tmp)?;
+    // Whatever the umask is.
+    f.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    f.write_all(bytes)?;
+    std::fs::rename(&tmp, path)
 }
 
 /// Remove a file; one that is already gone is fine.

@@ -81,6 +81,8 @@ async fn serve_one(agent: &Rc<Agent>, peer: &Peer, request: Request) -> Reply {
         Request::Import { .. } => Op::Import,
         Request::Breakglass(_) => Op::Breakglass,
         Request::Explain { .. } => Op::Explain,
+        Request::Probe { .. } => Op::Probe,
+        Request::Receivers => Op::Receivers,
     };
     if !may(peer.uid, op) {
         return only_root();
@@ -107,6 +109,8 @@ async fn serve_one(agent: &Rc<Agent>, peer: &Peer, request: Request) -> Reply {
         Request::Breakglass(ask) => agent.breakglass(peer, ask).await,
         Request::Import { kind, blob } => agent.import(kind, &blob).await,
         Request::Explain { subject } => agent.explain(peer.uid, subject).await,
+        Request::Probe { count } => agent.probe(count).await,
+        Request::Receivers => Ok(agent.receivers_now()),
     };
     result.unwrap_or_else(Reply::Error)
 }

@@ -11,13 +11,14 @@ mod sieve;
 
 use crate::agent::Agent;
 use crate::callers::{DBUS_PER_UID, Limits};
+use crate::events::Loud;
 use crate::listen::cli;
 use manager::Manager;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use wire::cli::{Code, Error, Reply, Request};
 use zbus::connection::Builder;
 
@@ -50,6 +51,24 @@ enum Word {
     Trouble(String),
 }
 
+/// What listeners are told of.
+struct News {
+    /// Something of somebody's has changed.
+    changes: watch::Receiver<()>,
+    /// A record for root's eye.
+    loud: broadcast::Receiver<Loud>,
+}
+
+impl News {
+    /// For one more listener, from now on.
+    fn again(&self) -> Self {
+        Self {
+            changes: self.changes.clone(),
+            loud: self.loud.resubscribe(),
+        }
+    }
+}
+
 enum Ask {
     /// By the table and the code of `agent.sock`.
     Request(Request),
@@ -75,9 +94,12 @@ pub async fn serve(agent: Rc<Agent>) {
     let limits = Limits::new(DBUS_PER_UID);
     loop {
         let (door, words) = mpsc::channel(QUEUE);
-        let changes = changes.clone();
+        let news = News {
+            changes: changes.clone(),
+            loud: agent.log.loud(),
+        };
         let thread = std::thread::Builder::new().name(THREAD.to_owned());
-        match thread.spawn(move || run(door, changes)) {
+        match thread.spawn(move || run(door, &news)) {
             Ok(_) => answer(&agent, words, &limits).await,
             Err(e) => agent.alert_rarely(&format!("no thread for the message bus: {e}")),
         }
@@ -135,14 +157,14 @@ fn busy() -> Error {
 }
 
 /// The thread.
-fn run(door: mpsc::Sender<Word>, changes: watch::Receiver<()>) {
+fn run(door: mpsc::Sender<Word>, news: &News) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let Ok(runtime) = runtime else { return };
     runtime.block_on(async {
         while !door.is_closed() {
-            let why = match connected(&door, &changes).await {
+            let why = match connected(&door, news).await {
                 Ok(()) => "the bus closed the connection".to_owned(),
                 Err(e) => e.to_string(),
             };
@@ -153,9 +175,9 @@ fn run(door: mpsc::Sender<Word>, changes: watch::Receiver<()>) {
     });
 }
 
-async fn connected(door: &mpsc::Sender<Word>, changes: &watch::Receiver<()>) -> zbus::Result<()> {
+async fn connected(door: &mpsc::Sender<Word>, news: &News) -> zbus::Result<()> {
     let stream = UnixStream::connect(SOCKET).await?;
-    let manager = Manager::new(door.clone(), changes.clone());
+    let manager = Manager::new(door.clone(), news.again());
     let bus = Builder::socket(sieve::Bus(stream))
         .max_queued(WAITING)
         .method_timeout(PATIENCE)

@@ -181,11 +181,15 @@ struct Mount(TempDir);
 
 impl Mount {
     fn new(kind: &str, options: &[&str]) -> Self {
+        Self::of("journal-test", kind, options)
+    }
+
+    fn of(device: &str, kind: &str, options: &[&str]) -> Self {
         let point = tempfile::tempdir_in("/var/tmp").unwrap();
         let path = point.path().to_string_lossy().into_owned();
         run(
             "mount",
-            &[&["-t", kind], options, &["journal-test", &path]].concat(),
+            &[&["-t", kind], options, &[device, &path]].concat(),
         );
         Self(point)
     }
@@ -238,6 +242,38 @@ fn a_full_disk_is_an_error_until_there_is_room() {
     assert!(acknowledged.iter().all(|index| read.contains(index)));
     drop(journal);
     assert_eq!(log.open().1, Recovery::default());
+}
+
+/// A flag that was cleared on the block device below the kernel: `tests/attacks/journal/device`.
+#[test]
+fn a_flag_cleared_on_the_device_is_named() {
+    let image = tempfile::NamedTempFile::new_in("/var/tmp").unwrap();
+    image.as_file().set_len(16 << 20).unwrap();
+    let path = image.path().to_string_lossy().into_owned();
+    run("mke2fs", &["-q", "-t", "ext4", &path]);
+    let mount = Mount::of(&path, "ext4", &["-o", "loop"]);
+    let log = Flagged(Log::at(tempfile::tempdir_in(mount.path()).unwrap()));
+    fill(&mut log.open().0, 0..2);
+    assert_eq!(crate::protection(&log.0.dir()), []);
+    let segment = log.0.segments()[0].clone();
+    let inside = Path::new("/").join(segment.strip_prefix(mount.path()).unwrap());
+    let devices = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let point = format!(" {} ", mount.path().display());
+    let line = devices.lines().find(|line| line.contains(&point)).unwrap();
+    let device = line.split(' ').next().unwrap();
+    run("sync", &[]);
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/attacks/journal/device/clear-the-flag-by-debugfs.sh"
+    );
+    run("sh", &[script, device, &inside.to_string_lossy()]);
+    assert_eq!(flags(&segment), (false, false));
+    let faults = crate::protection(&log.0.dir());
+    let kinds: Vec<FaultKind> = faults.iter().map(|fault| fault.kind).collect();
+    assert_eq!(kinds, [FaultKind::FileChanged]);
+    let (journal, recovery) = log.open();
+    assert_eq!(recovery.faults[0].kind, FaultKind::FileChanged);
+    drop(journal);
 }
 
 const ROOT: &str = "JOURNAL_FAULT_ROOT";

@@ -3,6 +3,8 @@
 # Source:  docs/spec/journal.md, Check
 # Seen by: verify
 # Named:   segment-duplicated
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 cd /var/log/jit/journal
 a=$(ls | sed -n 1p)
 copy=${a%%.*}.9.seg

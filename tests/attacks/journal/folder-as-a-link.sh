@@ -3,6 +3,8 @@
 # Source:  CWE-59, link following
 # Seen by: verify
 # Named:   tail-cut
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 umount /var/log/jit/journal
 cp -a "$JIT_OLD/journal" "$JIT_WORK/old"
 mount -t tmpfs tmpfs /var/log/jit

@@ -3,5 +3,6 @@
 # Source:  MITRE ATT&CK T1564.001
 # Seen by: verify
 # Named:   foreign-file
+set -eu
 echo x >/var/log/jit/journal/.hidden
 echo foreign-file

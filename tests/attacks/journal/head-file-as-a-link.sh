@@ -3,6 +3,7 @@
 # Source:  CWE-59, link following
 # Seen by: verify
 # Named:   head-unreadable
+set -eu
 cp /var/lib/jit/journal.head "$JIT_WORK/head"
 rm /var/lib/jit/journal.head
 ln -s "$JIT_WORK/head" /var/lib/jit/journal.head

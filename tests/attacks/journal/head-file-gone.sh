@@ -3,5 +3,6 @@
 # Source:  docs/spec/journal.md, Check
 # Seen by: verify
 # Named:   head-unreadable
+set -eu
 rm /var/lib/jit/journal.head
 echo head-unreadable

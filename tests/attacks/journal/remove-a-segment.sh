@@ -3,6 +3,8 @@
 # Source:  MITRE ATT&CK T1070.002
 # Seen by: verify
 # Named:   segment-missing inserted
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 cd /var/log/jit/journal
 segment=$(ls | sed -n 2p)
 chattr -i -a "$segment"

@@ -3,6 +3,8 @@
 # Source:  MITRE ATT&CK T1070.009, clear persistence; T1564
 # Seen by: verify
 # Named:   foreign-file edited
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 cd /var/log/jit/journal
 segment=$(ls | tail -n 1)
 chattr -i -a ./*

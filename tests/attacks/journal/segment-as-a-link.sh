@@ -3,6 +3,8 @@
 # Source:  CWE-59, link following
 # Seen by: verify
 # Named:   foreign-file segment-missing inserted
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 cd /var/log/jit/journal
 segment=$(ls | sed -n 2p)
 cp "$segment" "$JIT_WORK/copy.seg"

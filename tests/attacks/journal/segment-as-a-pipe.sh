@@ -3,6 +3,8 @@
 # Source:  CWE-66, file name of a virtual resource; open(2), O_NONBLOCK
 # Seen by: verify
 # Named:   foreign-file segment-missing inserted
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 cd /var/log/jit/journal
 segment=$(ls | sed -n 2p)
 chattr -i -a "$segment"

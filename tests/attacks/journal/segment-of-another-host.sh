@@ -3,6 +3,8 @@
 # Source:  CVE-2022-39199 (immudb: one server's data passed off as another's)
 # Seen by: verify
 # Named:   segment-foreign segment-missing inserted
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 cd /var/log/jit/journal
 a=$(ls | sed -n 2p)
 chattr -i -a "$a"

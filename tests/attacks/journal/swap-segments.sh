@@ -3,6 +3,8 @@
 # Source:  docs/spec/journal.md, Frames: a header names the file it was made as
 # Seen by: verify
 # Named:   segment-renamed
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 cd /var/log/jit/journal
 a=$(ls | sed -n 1p) b=$(ls | sed -n 2p)
 chattr -i -a "$a" "$b"

@@ -1,10 +1,11 @@
 //! The one object, `/org/jitctl/Jit1`, and its one interface of ours.
 
-use super::{Ask, PATH, Said, Word};
+use super::{Ask, News, PATH, Said, Word};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use wire::cli::{Code, Grant, Level, Part, Pending, Reply, Request, Status};
 use zbus::fdo::DBusProxy;
 use zbus::message::Header;
@@ -91,7 +92,7 @@ impl Action {
 /// Serves the calls; knows nothing itself.
 pub struct Manager {
     door: mpsc::Sender<Word>,
-    changes: watch::Receiver<()>,
+    news: News,
     calls: Semaphore,
     listeners: Arc<Mutex<HashMap<OwnedUniqueName, u32>>>,
 }
@@ -104,10 +105,10 @@ struct Caller<'a> {
 }
 
 impl Manager {
-    pub(super) fn new(door: mpsc::Sender<Word>, changes: watch::Receiver<()>) -> Self {
+    pub(super) fn new(door: mpsc::Sender<Word>, news: News) -> Self {
         Self {
             door,
-            changes,
+            news,
             calls: Semaphore::new(CALLS),
             listeners: Arc::default(),
         }
@@ -283,7 +284,7 @@ impl Manager {
         }
     }
 
-    /// Have `Changed` sent to this connection, until it ends.
+    /// Have `Changed` sent to this connection, and root's also `Alert`, until it ends.
     async fn subscribe(
         &self,
         #[zbus(connection)] bus: &Connection,
@@ -306,12 +307,12 @@ impl Manager {
             }
             all.insert(caller.name.clone(), caller.uid);
         }
-        let (door, changes) = (self.door.clone(), self.changes.clone());
+        let (door, news) = (self.door.clone(), self.news.again());
         let (bus, listeners) = (bus.clone(), self.listeners.clone());
         let (name, uid) = (caller.name.clone(), caller.uid);
         tokio::spawn(async move {
             // However it ends, there is nobody to tell it to.
-            let _ = tell(&bus, &door, changes, &name, uid).await;
+            let _ = tell(&bus, &door, news, &name, uid).await;
             let mut all = listeners.lock().unwrap_or_else(PoisonError::into_inner);
             all.remove(&name);
         });
@@ -321,13 +322,22 @@ impl Manager {
     /// Something of the receiver's own has changed: ask what.
     #[zbus(signal)]
     async fn changed(emitter: &SignalEmitter<'_>) -> zbus::Result<()>;
+
+    /// The journal has a record that needs root's eye.
+    #[zbus(signal)]
+    async fn alert(
+        emitter: &SignalEmitter<'_>,
+        kind: &str,
+        code: &str,
+        index: u64,
+    ) -> zbus::Result<()>;
 }
 
 /// Tell one connection of what changes for its user, until it is gone.
 async fn tell(
     bus: &Connection,
     door: &mpsc::Sender<Word>,
-    mut changes: watch::Receiver<()>,
+    mut news: News,
     name: &OwnedUniqueName,
     uid: u32,
 ) -> Result<(), Error> {
@@ -346,10 +356,19 @@ async fn tell(
     loop {
         tokio::select! {
             _ = owners.next() => return Ok(()),
-            change = changes.changed() => if change.is_err() { return Ok(()) },
+            // Only root's: who was refused what is nobody else's business.
+            loud = news.loud.recv(), if uid == 0 => match loud {
+                Ok(l) => {
+                    Manager::alert(&emitter, &l.kind, &l.code, l.index).await?;
+                    continue;
+                }
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            change = news.changes.changed() => if change.is_err() { return Ok(()) },
         }
         tokio::time::sleep(BREATH).await;
-        changes.mark_unchanged();
+        news.changes.mark_unchanged();
         let now = seen(door, uid).await?;
         if now != before {
             Manager::changed(&emitter).await?;
@@ -436,9 +455,10 @@ mod tests {
     #[test]
     fn the_description_that_is_shipped_is_that_of_the_object() {
         let (door, _words) = mpsc::channel(1);
-        let (_changed, changes) = watch::channel(());
+        let (_changed, changes) = tokio::sync::watch::channel(());
+        let (_loud, loud) = tokio::sync::broadcast::channel(1);
         let mut own = String::new();
-        Manager::new(door, changes).introspect_to_writer(&mut own, 0);
+        Manager::new(door, News { changes, loud }).introspect_to_writer(&mut own, 0);
         let shipped = include_str!("../../../../packaging/dbus/org.jitctl.Jit1.xml");
         assert_eq!(bare(&own), bare(shipped), "{own}");
     }

@@ -3,5 +3,7 @@
 # Source:  chattr(1); MITRE ATT&CK T1222.002
 # Seen by: agent
 # Named:   its append-only flag was cleared
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 cd /var/log/jit/journal
 chattr -a "$(ls | tail -n 1)"

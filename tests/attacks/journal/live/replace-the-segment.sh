@@ -4,6 +4,8 @@
 # Source:  logrotate(8), copytruncate and create; CWE-367
 # Seen by: agent
 # Named:   another file has its name
+# shellcheck disable=SC2012 # names of the journal's own
+set -eu
 cd /var/log/jit/journal
 segment=$(ls | tail -n 1)
 chattr -a "$segment"
