@@ -77,6 +77,13 @@ impl EpochPublic {
     /// Bytes of [`EpochPublic::members`] at most.
     pub const MEMBERS: usize = 96;
 
+    /// Does a record end as one that names a key does?
+    pub fn ends(record: &[u8]) -> bool {
+        // The key in base64, and what closes it.
+        let key = record.len().checked_sub(46).and_then(|at| record.get(..at));
+        key.is_some_and(|before| before.ends_with(br#","key":""#))
+    }
+
     /// The key that a record names whose end this is.
     pub fn of_members(end: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(end).ok()?;

@@ -155,9 +155,9 @@ impl Watch {
             tree.push(leaf(&leaf_text(payload)));
         }
         // Of a commit that is whole only the last one can; of more, seals are gone.
-        let end = &payload[payload.len().saturating_sub(EpochPublic::MEMBERS)..];
-        if end.ends_with(b"\"}") && self.named.len() < KEYS {
-            self.named.push(end.to_vec());
+        if EpochPublic::ends(payload) && self.named.len() < KEYS {
+            let from = payload.len().saturating_sub(EpochPublic::MEMBERS);
+            self.named.push(payload[from..].to_vec());
         }
     }
 
@@ -174,9 +174,8 @@ impl Watch {
             let what = "a seal where the log has none";
             return Some(Fault::new(FaultKind::Inserted, file, what).at(offset));
         };
-        if let Ok(seal) = serde_json::from_slice::<Seal>(payload)
-            && seal.n < at.n
-        {
+        let seal = serde_json::from_slice::<Seal>(payload);
+        if seal.as_ref().is_ok_and(|seal| seal.n < at.n) {
             let what = "a seal that was made for an earlier place";
             return Some(Fault::new(FaultKind::SealInvalid, file, what).at(offset));
         }
@@ -187,7 +186,7 @@ impl Watch {
             let fault = Fault::new(kind, file, what).at(offset);
             Some(fault.entries(from, size.saturating_sub(from)))
         };
-        let Ok(seal) = serde_json::from_slice::<Seal>(payload) else {
+        let Ok(seal) = seal else {
             return fault(FaultKind::SealEdited, "its bytes are not those of a seal");
         };
         let mut found = None;

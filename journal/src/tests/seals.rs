@@ -4,6 +4,7 @@ use super::*;
 use crate::check_with;
 use crate::frame::{Decoded, Kind, decode};
 use crate::seal::Seal;
+use std::ops::Range;
 
 /// Segment file, seal, and the number of entries it is over.
 fn seals(log: &Log) -> Vec<(u64, Seal)> {
@@ -204,5 +205,61 @@ fn each_flipped_bit_of_a_sealed_segment_is_named() {
         flipped[byte] ^= 1 << bit;
         std::fs::write(&target, &flipped).unwrap();
         assert!(!copy.check().is_ok(), "byte {byte}");
+    }
+}
+
+/// Takes some frames of the first segment away or doubles them, by their order.
+fn with_frames(
+    log: &Log,
+    frames: &[Range<usize>],
+    order: &[usize],
+) -> Vec<(FaultKind, Option<u64>)> {
+    let copy = log.copy();
+    let path = copy.segments()[0].clone();
+    let data = std::fs::read(&path).unwrap();
+    let end = frames.last().unwrap().end;
+    let mut made: Vec<u8> = order
+        .iter()
+        .flat_map(|at| data[frames[*at].clone()].to_vec())
+        .collect();
+    made.extend_from_slice(&data[end..]);
+    std::fs::write(&path, made).unwrap();
+    let host = Some(identity().key.public());
+    let report = check_with(&copy.dir(), Some(&copy.head()), host, &mut |_| {});
+    named(&report)
+}
+
+/// Each alone is named, and nothing that comes of it: neither the seals behind it nor what a crash left at the end.
+#[test]
+fn what_was_done_to_seals_and_entries_is_named_and_nothing_else() {
+    let log = Log::sealed();
+    fill(&mut log.reopen(), 0..4);
+    let path = log.segments()[0].clone();
+    let ranges = frames(&path);
+    let mut data = std::fs::read(&path).unwrap();
+    data.extend_from_slice(b"\xffJ\x02");
+    std::fs::write(&path, data).unwrap();
+    fill(&mut log.open().0, 4..6);
+    // The header, then each entry with its seal.
+    let all: Vec<usize> = (0..9).collect();
+    assert_eq!(ranges.len(), all.len());
+    assert_eq!(with_frames(&log, &ranges, &all), []);
+    let without =
+        |gone: usize| -> Vec<usize> { all.iter().copied().filter(|at| *at != gone).collect() };
+    assert_eq!(
+        with_frames(&log, &ranges, &without(4)),
+        [(FaultKind::SealMissing, Some(1))]
+    );
+    assert_eq!(
+        with_frames(&log, &ranges, &without(3)),
+        [(FaultKind::Removed, Some(1))]
+    );
+    for (at, kind, index) in [
+        (4, FaultKind::SealInvalid, None),
+        (3, FaultKind::Duplicated, Some(1)),
+    ] {
+        let mut twice = all.clone();
+        twice.insert(at, at);
+        assert_eq!(with_frames(&log, &ranges, &twice), [(kind, index)]);
     }
 }

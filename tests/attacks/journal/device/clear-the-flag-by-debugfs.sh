@@ -7,4 +7,5 @@
 set -eu
 # 0x80000: the file has extents, and nothing else is true of it any more.
 debugfs -w -R "set_inode_field $2 flags 0x80000" "$1" 2>/dev/null
-echo 2 >/proc/sys/vm/drop_caches
+sync
+echo 3 >/proc/sys/vm/drop_caches
