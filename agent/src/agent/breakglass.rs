@@ -125,6 +125,9 @@ impl Agent {
             if is_revoked(&core, &claims.id) {
                 return Err("it was revoked".into());
             }
+            if claims.iat < core.state.closed_before {
+                return Err("it was made before revocations that this host no longer holds".into());
+            }
             if core.codes.len() >= KEPT {
                 return Err(format!("this host keeps {KEPT} of them already"));
             }
