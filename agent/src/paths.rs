@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 pub const STATE_DIR: &str = "/var/lib/jit";
 pub const GRANTS_DIR: &str = "/var/lib/jit/grants";
 pub const PENDING_DIR: &str = "/var/lib/jit/pending";
+/// One file for each request of a person that a grant has answered, so that it answers no other.
+pub const ANSWERED_DIR: &str = "/var/lib/jit/answered";
 /// One file for each break-glass statement: also of those that were used, so that none is used twice.
 pub const BREAKGLASS_DIR: &str = "/var/lib/jit/breakglass";
 /// `jit-end` leaves one file a grant here; the agent journals and removes it.

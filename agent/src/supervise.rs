@@ -205,6 +205,7 @@ async fn watch(agent: &Rc<Agent>, mut orders: Orders) {
         agent.look_at_clock();
         agent.collect_proofs().await;
         agent.close_old_requests();
+        agent.forget_answered();
         agent.ask_about_open();
         agent.ask_for_missing();
         agent.look_at_receivers();
@@ -218,6 +219,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         paths::STATE_DIR,
         paths::GRANTS_DIR,
         paths::PENDING_DIR,
+        paths::ANSWERED_DIR,
         paths::BREAKGLASS_DIR,
         paths::ENDED_DIR,
     ] {
@@ -277,6 +279,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
     }
     load_grants(&agent);
     load_pending(&agent);
+    agent.load_answered();
     agent.load_codes();
     let ceiling = agent
         .config

@@ -5,8 +5,8 @@ use crate::sse;
 use crate::transport::Transport;
 use crate::types::{
     AddBreakglass, AddedBreakglass, Approve, BackedUp, Decommission, Deny, Enrol, Enrolled, Event,
-    Health, HostInfo, Hosts, Join, MadeToken, NewToken, PROBLEM_TYPE, Problem, Rename, Revoke,
-    Revoked, Submit, Submitted,
+    GiveBack, Health, HostInfo, Hosts, Join, MadeToken, NewToken, PROBLEM_TYPE, Problem, Rename,
+    Revoke, Revoked, Submit, Submitted,
 };
 use crate::word::{self, Word};
 use crate::{BODY_MAX, path};
@@ -355,6 +355,28 @@ impl Call {
             target: format!("{}?id={}", path::SHOW, percent(id)),
             body: Vec::new(),
         }
+    }
+
+    /// What is needed to ask for a right on a host, named by its id or name; answered by [`crate::AskFor`].
+    #[must_use]
+    pub fn target(host: &str) -> Self {
+        Self {
+            method: Method::GET,
+            target: format!("{}?host={}", path::FOR, percent(host)),
+            body: Vec::new(),
+        }
+    }
+
+    /// Answered by [`crate::GaveBack`].
+    ///
+    /// # Errors
+    /// [`Error::Garbled`].
+    pub fn give_back(back: &GiveBack) -> Result<Self, Error> {
+        Ok(Self {
+            method: Method::POST,
+            target: path::GIVE_BACK.to_owned(),
+            body: serde_json::to_vec(back).map_err(|e| Error::Garbled(e.to_string()))?,
+        })
     }
 
     /// Answered by [`Submitted`].

@@ -21,10 +21,10 @@ pub use error::Error;
 pub use tls::{BadRoots, Identity, Roots};
 pub use transport::{Address, BadUrl, Transport};
 pub use types::{
-    AddBreakglass, AddedBreakglass, Approve, BackedUp, Decommission, Deny, Enrol, Enrolled, Event,
-    Health, HostInfo, Hosts, Join, Kind, MadeToken, NewToken, PROBLEM_TYPE, Problem, Receipt,
-    Rename, Revoke, Revoked, Seen, Standing, Status, Submit, Submitted, Waiting, WaitingList,
-    Withdraw,
+    AddBreakglass, AddedBreakglass, Approve, AskAs, AskFor, BackedUp, Decommission, Deny, Enrol,
+    Enrolled, Event, GaveBack, GiveBack, Given, Health, HostAnswer, HostInfo, HostSays, Hosts,
+    Join, Kind, MadeToken, NewToken, PROBLEM_TYPE, Problem, Receipt, Rename, Revoke, Revoked, Seen,
+    Standing, Status, Submit, Submitted, Waiting, WaitingList, Withdraw,
 };
 
 /// Paths of the calls.
@@ -34,6 +34,9 @@ pub mod path {
     pub const SHOW: &str = "/v1/requests/show";
     pub const APPROVE: &str = "/v1/requests/approve";
     pub const DENY: &str = "/v1/requests/deny";
+    /// With `?host=`.
+    pub const FOR: &str = "/v1/requests/for";
+    pub const GIVE_BACK: &str = "/v1/requests/give-back";
     pub const WITHDRAW: &str = "/v1/requests/withdraw";
     pub const STREAM: &str = "/v1/stream";
     pub const SYNC: &str = "/v1/sync";

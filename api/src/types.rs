@@ -25,6 +25,77 @@ pub struct Submitted {
     /// Who must approve; only with `pending`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+    /// The grant of a person's request; a host hears of its own by the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Given>,
+}
+
+/// A grant, as far as whoever asked for it from elsewhere must know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// ULID.
+    pub id: String,
+    /// Unix seconds.
+    pub from: u64,
+    /// Unix seconds.
+    pub until: u64,
+    /// What its host said of it; none: nothing yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_says: Option<HostSays>,
+}
+
+/// What became of a grant on its host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostSays {
+    /// It is in force there; false: it gives nothing.
+    pub active: bool,
+    /// Why not; one sentence without its end, at most 200 bytes.
+    pub why: String,
+}
+
+/// Answer of `GET /v1/requests/for?host=`: what a person needs to make a request for that host. What he signs is his to
+/// compare with what he meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskFor {
+    /// `spiffe://…/host/…`
+    pub host: String,
+    pub host_name: String,
+    /// Who the caller is, by the trust statement.
+    pub person: String,
+    /// The accounts that it gives him there.
+    pub accounts: Vec<AskAs>,
+    /// `jit-policy+jwt`: what each role stands for.
+    pub policy: String,
+}
+
+/// An account of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskAs {
+    pub login: String,
+    pub uid: u32,
+}
+
+/// `POST /v1/requests/give-back`, with the word of the person who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GiveBack {
+    /// Of a request that the person signed, or of its grant.
+    pub id: String,
+}
+
+/// Answer to [`GiveBack`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GaveBack {
+    /// The request's own id.
+    pub id: String,
+    /// The grant that was revoked; none: the request was open and is withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +289,18 @@ pub struct Receipt {
     pub log_next: u64,
     /// Chain value of the last one, 64 hexadecimal digits: what the journal must still hold later.
     pub log_chain: String,
+    /// What became here of requests that people made elsewhere; ≤ 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<HostAnswer>,
+}
+
+/// What became of one request on its host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostAnswer {
+    /// SHA-256 of its bytes, base64url.
+    pub request: String,
+    pub says: HostSays,
 }
 
 /// A host as the issuer knows it.

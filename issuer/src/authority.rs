@@ -18,7 +18,7 @@ use statement::people::Approval;
 use statement::role::Role;
 use statement::sign::{self, SignError, Signer};
 use statement::trust::{self, MAX_TRUST};
-use statement::{HostIdentity, Verified, id};
+use statement::{HostIdentity, Refused, Verified, asked, id, verify_persons_request};
 
 /// Keys, trust statement and the fixed members of all statements.
 pub struct Authority {
@@ -202,6 +202,28 @@ impl Authority {
             groups: vec![self.group_all()],
             key: PublicKey::from_jwk(&host.jwk).map_err(|e| Error::Keys(e.to_string()))?,
         })
+    }
+
+    /// A request that a host or a person signed, verified as its host will verify it for a grant that is made at `at`.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn request(
+        &self,
+        jws: &str,
+        host: &HostIdentity,
+        at: u64,
+    ) -> Result<Verified<Request>, Refused> {
+        if asked::is_persons(jws) {
+            return verify_persons_request(jws, &self.ring, &host.host, at)
+                .map(|(request, _)| request);
+        }
+        let request = statement::verify_request(jws, &host.key)?;
+        if request.iss == host.host {
+            Ok(request)
+        } else {
+            Err(Refused::NotOurRequest)
+        }
     }
 
     /// A grant of exactly what was asked for, and its bundle. It starts now or when asked, whichever is later.

@@ -21,7 +21,7 @@ use statement::detail::Detail;
 use statement::digest::sha256_b64;
 use statement::limits::MAX_AHEAD;
 use statement::people::{Approval, Need};
-use statement::{HostIdentity, Verified, scope};
+use statement::{HostIdentity, Refused, Verified, asked, scope};
 use std::sync::Arc;
 
 /// Seconds between the host's clock and ours.
@@ -58,9 +58,17 @@ pub async fn submit(
     let kid = claimed_key(&jws).ok_or_else(|| not_authentic("This is not a signed request."))?;
     let hash = sha256_b64(jws.as_bytes());
     let ours = authority.grant_kid().to_owned();
+    let persons = asked::is_persons(&jws);
+    let for_host = match persons {
+        true => Some(wanted_host(&jws)?),
+        false => None,
+    };
     let (host, before, waits, revoked) = db
         .call(move |core| {
-            let host = core.store.host_by_kid(&kid)?;
+            let host = match for_host {
+                Some(id) => core.store.host(&id)?,
+                None => core.store.host_by_kid(&kid)?,
+            };
             let waits = core.store.waiting(&hash)?.is_some();
             let revoked = [
                 core.store.kid_revoked(&kid)?,
@@ -70,19 +78,24 @@ pub async fn submit(
         })
         .await?;
     let Some(host) = host else {
-        return Err(not_authentic(
-            "The request is not signed by an enrolled host.",
-        ));
+        return Err(not_authentic(match persons {
+            // Whether there is such a host is told to those who show who they are.
+            true => {
+                "The request is not for a host of this issuer, or not signed by one of its people."
+            }
+            false => "The request is not signed by an enrolled host.",
+        }));
     };
-    if host.gone_at.is_some() {
+    if host.gone_at.is_some() && !persons {
         return Err(not_authentic("This host was decommissioned."));
     }
     // Hosts would refuse what is given all the same.
     match revoked {
         [true, _] => {
-            return Err(not_authentic(
-                "This host's key was revoked; enrol it again with a new one.",
-            ));
+            return Err(not_authentic(match persons {
+                true => "This key was revoked.",
+                false => "This host's key was revoked; enrol it again with a new one.",
+            }));
         }
         [_, true] => {
             return Err(not_authentic(
@@ -92,20 +105,29 @@ pub async fn submit(
         [false, false] => {}
     }
     let identity = authority.identity(&host)?;
-    let request = statement::verify_request(&jws, &identity.key)
-        .map_err(|e| Rejected::NotAuthentic(format!("The request was refused: {e}.")))?;
-    if request.iss != host.id {
-        return Err(not_authentic(
-            "The request names another host than the one that signed it.",
-        ));
+    let request = authority
+        .request(&jws, &identity, clock::unix())
+        .map_err(|e| match e {
+            Refused::NotOurRequest => {
+                not_authentic("The request names another host than the one that signed it.")
+            }
+            e => Rejected::NotAuthentic(format!("The request was refused: {e}.")),
+        })?;
+    if host.gone_at.is_some() {
+        return Err(not_authentic("This host was decommissioned."));
     }
     // After the signature: nobody can use up another host's share. A repetition costs nothing.
     if let Some(settled) = before {
         return Ok(settled);
     }
     if !waits {
+        // A person who asks from elsewhere uses up a share of his own, never that of the host and its users.
+        let whose = match persons {
+            true => format!("person {}", request.iss),
+            false => host.id.clone(),
+        };
         shares
-            .take(&host.id, &request.sub)
+            .take(&whose, &request.sub)
             .map_err(Rejected::TooMany)?;
     }
     let in_force = rules.in_force();
@@ -114,6 +136,17 @@ pub async fn submit(
         .call(move |core| settle(core, &authority, &in_force, &host, &identity, &request))
         .await?;
     Ok(settled)
+}
+
+/// The one host that a person's request is for. Nothing of it is believed: the verifier compares it again.
+fn wanted_host(jws: &str) -> Result<String, Rejected> {
+    let refused = |why: String| Rejected::NotAuthentic(why);
+    let claims = statement::unverified_request(jws)
+        .map_err(|e| refused(format!("The request was refused: {e}.")))?;
+    match claims.aud.as_slice() {
+        [one] => Ok(one.clone()),
+        _ => Err(refused("A person's request is for one host.".to_owned())),
+    }
 }
 
 /// The key id in the header, to find the host by. Nothing of it is believed: the verifier compares it again.
@@ -350,7 +383,7 @@ impl Rejected {
         match self {
             Self::NotAuthentic(why) => why.clone(),
             Self::TooMany(Over::Host) => {
-                "Too many requests from this host; try again in a minute.".to_owned()
+                "Too many requests from this host or person; try again in a minute.".to_owned()
             }
             Self::TooMany(Over::User) => {
                 "Too many requests from this user; try again in a minute.".to_owned()

@@ -6,7 +6,7 @@ mod people;
 
 use crate::{at, exit};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-pub use people::{Approve, Deny, Issuer, Requests, RequestsCommand};
+pub use people::{Approve, Deny, Issuer, Remote, Requests, RequestsCommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -45,6 +45,7 @@ Examples:
   jitctl elevate --reason 'restart nginx' -- systemctl restart nginx
         asks for this one command only
   jitctl elevate --at 22:00 --for 30m --reason 'nightly change'
+  jitctl elevate --host web1 --reason 'deploy 4.2'    from elsewhere, signed with a key of your ssh-agent
 
 Durations: 90s, 15m, 1h. Without --for the role's own default counts.")]
     Elevate(Elevate),
@@ -77,7 +78,8 @@ line. Each code is for one host and one use. It needs neither the issuer nor the
     #[command(after_help = "\
 Examples:
   jitctl drop                     the only grant, or all of yours
-  jitctl drop 01JD3ZK5T2M8Q4W7X9Y0B1C2D3")]
+  jitctl drop 01JD3ZK5T2M8Q4W7X9Y0B1C2D3
+  jitctl drop --remote 01JD3ZK5T2M8Q4W7X9Y0B1C2D3    what `elevate --host` got")]
     Drop(Drop),
     /// Show who I am, my grants, what is pending, and how jit is
     #[command(after_help = "\
@@ -248,6 +250,8 @@ pub struct Elevate {
     /// Start later, at most 7 days: 2026-11-20T22:00:00Z, 22:00 (today or tomorrow, local time) or +30m
     #[arg(long, value_name = "TIME", value_parser = at::parse_now)]
     pub at: Option<u64>,
+    #[command(flatten)]
+    pub remote: Remote,
     /// Ask for exactly this command instead of all that the role allows
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
@@ -295,12 +299,17 @@ pub struct Run {
 
 #[derive(Debug, Args)]
 pub struct Drop {
-    /// Grant to give back [default: all of yours]
+    /// Grant to give back, or request to withdraw [default: all of yours]
     #[arg(value_name = "ID", conflicts_with = "all")]
     pub id: Option<String>,
     /// All of yours
     #[arg(long)]
     pub all: bool,
+    /// It was asked for with `elevate --host`: told to the issuer, signed with your own key
+    #[arg(long, requires = "id")]
+    pub remote: bool,
+    #[command(flatten)]
+    pub issuer: Issuer,
 }
 
 #[derive(Debug, Args)]

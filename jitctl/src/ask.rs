@@ -47,14 +47,14 @@ pub enum Answer {
 
 /// How long to wait for approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
+pub enum Patience {
     None,
     Seconds(u64),
     Forever,
 }
 
 impl args::Wait {
-    fn patience(&self) -> Patience {
+    pub fn patience(&self) -> Patience {
         match (self.no_wait, self.wait) {
             (true, _) => Patience::None,
             (false, Some(Some(seconds))) => Patience::Seconds(seconds),

@@ -7,11 +7,16 @@ use crate::context::Context;
 use crate::exit::Code;
 use crate::failure::{Failure, SCHEMA_VERSION};
 use crate::output::Line;
+use crate::remote;
 use crate::show;
 use serde_json::{Value, json};
 use wire::cli::Grant;
 
 pub fn command(ctx: &Context, args: &args::Elevate) -> Result<u8, Failure> {
+    match &args.remote.host {
+        Some(host) => return remote::elevate(ctx, args, host),
+        None => remote::refuse_issuer(&args.remote.issuer, "--host")?,
+    }
     let command = match args.command.as_slice() {
         [] => None,
         words => Some(ask::texts(&ask::resolve(words)?)),
@@ -62,7 +67,16 @@ pub fn extend(ctx: &Context, args: &args::Extend) -> Result<u8, Failure> {
 
 /// Says that it is not decided yet; exit 4.
 pub fn undecided(ctx: &Context, pending: &Pending) -> u8 {
-    let failure = pending_failure(pending);
+    let hint = format!(
+        "It goes on without you; see `jitctl status`, or withdraw it: jitctl drop {}",
+        pending.request
+    );
+    undecided_so(ctx, pending, &hint)
+}
+
+/// The same, with what to do next.
+pub fn undecided_so(ctx: &Context, pending: &Pending, hint: &str) -> u8 {
+    let failure = pending_failure(pending).hint(hint);
     if ctx.out.is_json() {
         ctx.out.json(&pending_json(pending, &failure));
     } else {
@@ -98,10 +112,6 @@ fn pending_failure(pending: &Pending) -> Failure {
             pending.request, pending.waiting_for
         ),
     )
-    .hint(format!(
-        "It goes on without you; see `jitctl status`, or withdraw it: jitctl drop {}",
-        pending.request
-    ))
 }
 
 pub fn active_lines(grant: &Grant) -> Vec<Line> {

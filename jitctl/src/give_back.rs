@@ -6,10 +6,15 @@ use crate::context::Context;
 use crate::exit::{Code, Exit};
 use crate::failure::{Failure, SCHEMA_VERSION};
 use crate::output::Line;
+use crate::remote;
 use serde_json::json;
 use wire::cli::{Reply, Request};
 
 pub fn command(ctx: &Context, args: &args::Drop) -> Result<u8, Failure> {
+    match &args.id {
+        Some(id) if args.remote => return remote::give_back(ctx, &args.issuer, id),
+        _ => remote::refuse_issuer(&args.issuer, "--remote")?,
+    }
     let reply = ctx.agent.ask(&Request::Drop {
         grant: args.id.clone(),
     })?;
@@ -48,6 +53,8 @@ mod tests {
         let args = args::Drop {
             id: None,
             all: true,
+            remote: false,
+            issuer: args::Issuer::default(),
         };
         assert_eq!(command(&ctx, &args).unwrap_err().code, Code::NoGrant);
         assert_eq!(fake.asked(), [Request::Drop { grant: None }]);

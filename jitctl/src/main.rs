@@ -4,7 +4,7 @@
 //! again behind it. Results go to stdout, progress and advice to stderr; `--json` prints JSON with every exit
 //! code. Only `setup` and `enrol` write to `/etc`; `setup` as a transaction that undoes itself when sudo does not work as before.
 //!
-//! It never runs set-uid, never keeps a secret, and opens a network connection only for `enrol` and for those who approve:
+//! It never runs set-uid, never keeps a secret, and opens a network connection only for `enrol`, for those who approve and for those who ask from elsewhere:
 //! else the issuer it speaks to is a socket of the same box. Text that came from elsewhere is never printed raw.
 //!
 //! Its contract is `docs/reference/jitctl.md`.
@@ -42,6 +42,7 @@ mod person;
 mod policies;
 mod policy_usage;
 mod program;
+mod remote;
 mod requests;
 mod revoke;
 mod run;

@@ -15,10 +15,13 @@ use api::{Address, Call, Client, Error, Roots, Transport};
 use serde::de::DeserializeOwned;
 use settings::Places;
 use settings::jitctl::Jitctl;
+use statement::sign::SshSigner;
 use statement::sshsig::SshKey;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const OWN_FILE: &str = "jit/jitctl.toml";
@@ -80,6 +83,8 @@ pub struct Issuer {
     root: bool,
     /// The only key to sign with, if one was named.
     only: Option<SshKey>,
+    /// The private key to sign with, if one was named.
+    own: Option<Rc<SshSigner>>,
     /// The key the issuer knew.
     known: Option<SshKey>,
 }
@@ -107,11 +112,19 @@ impl Issuer {
             Address::parse(said.issuer.as_deref().unwrap_or(&default)).map_err(|e| usage(&e))?;
         let root = !address.is_away() && nix::unistd::geteuid().is_root();
         let roots = said.ca.map_or(Roots::System, Roots::File);
-        let only = said.key.as_deref().map(public_key).transpose()?;
+        let named = said.key.as_deref().map(named_key).transpose()?;
+        let (only, own) = match named {
+            Some(Named::Public(key)) => (Some(key), None),
+            Some(Named::Private(own)) => (None, Some(own)),
+            None => (None, None),
+        };
+        // Whoever names a private key speaks as its person, also on this box.
+        let root = root && own.is_none();
         Ok(Self {
             client: Client::new(Transport::new(address, &roots).map_err(|e| usage(&e))?),
             root,
             only,
+            own,
             known: None,
         })
     }
@@ -136,10 +149,10 @@ impl Issuer {
                 .block_on(self.client.call(call, None))
                 .map_err(|e| refused(&e));
         }
-        let mut agent = SshAgent::of_session().map_err(|e| no_key(&e))?;
+        let mut hand = self.hand()?;
         let mut last = None;
-        for key in self.keys(&mut agent)?.iter().take(TRIED) {
-            let word = self.word(&mut agent, key, call)?;
+        for key in self.keys(&mut hand)?.iter().take(TRIED) {
+            let word = self.word(&mut hand, key, call)?;
             match runtime()?.block_on(self.client.call(call, Some(&word))) {
                 Ok(answer) => {
                     self.known = Some(key.clone());
@@ -156,20 +169,24 @@ impl Issuer {
         })
     }
 
-    fn keys(&self, agent: &mut SshAgent) -> Result<Vec<SshKey>, Failure> {
+    fn keys(&self, hand: &mut Hand) -> Result<Vec<SshKey>, Failure> {
+        let agent = match hand {
+            Hand::File(own) => return Ok(vec![own.key().clone()]),
+            Hand::Agent(agent) => agent,
+        };
         let held: Vec<Held> = agent.keys().map_err(|e| no_key(&e))?;
         let want = self.known.as_ref().or(self.only.as_ref());
         let fits = |key: &SshKey| want.is_none_or(|w| w == key);
         Ok(held.into_iter().map(|h| h.key).filter(fits).collect())
     }
 
-    fn word(&self, agent: &mut SshAgent, key: &SshKey, call: &Call) -> Result<Word, Failure> {
+    fn word(&self, hand: &mut Hand, key: &SshKey, call: &Call) -> Result<Word, Failure> {
         let at = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| d.as_secs());
         let nonce = nonce()?;
         let text = self.client.to_sign(call, at, &nonce);
-        let sig = sign(agent, key, word::NAMESPACE, text.as_bytes())?;
+        let sig = hand.sign(key, word::NAMESPACE, text.as_bytes())?;
         Ok(Word { at, nonce, sig })
     }
 
@@ -178,27 +195,67 @@ impl Issuer {
     /// # Errors
     /// No agent, no key, not signed.
     pub fn sign_approval(&self, request: &str) -> Result<String, Failure> {
-        let mut agent = SshAgent::of_session().map_err(|e| no_key(&e))?;
+        let mut hand = self.hand()?;
         let key = match &self.known {
             Some(key) => key.clone(),
-            None => self.keys(&mut agent)?.into_iter().next().ok_or_else(|| {
+            None => self.keys(&mut hand)?.into_iter().next().ok_or_else(|| {
                 Failure::new(Code::Denied, "The ssh-agent does not hold the key to use.")
             })?,
         };
         let namespace = statement::sshsig::NAMESPACE;
-        sign(&mut agent, &key, namespace, request.as_bytes())
+        hand.sign(&key, namespace, request.as_bytes())
+    }
+
+    /// The key the issuer knew, once it has answered a call; it is what a person asks with.
+    ///
+    /// # Errors
+    /// No call was made, as root of the issuer's box: nobody asks as root.
+    pub fn known_key(&self) -> Result<SshKey, Failure> {
+        self.known.clone().ok_or_else(|| {
+            Failure::new(
+                Code::Denied,
+                "A right is asked for with a key of one's own.",
+            )
+        })
+    }
+
+    /// That key signs these bytes for this purpose.
+    ///
+    /// # Errors
+    /// No agent, no key, not signed.
+    pub fn sign(&self, namespace: &str, message: &str) -> Result<String, Failure> {
+        let key = self.known_key()?;
+        self.hand()?.sign(&key, namespace, message.as_bytes())
+    }
+
+    fn hand(&self) -> Result<Hand, Failure> {
+        match &self.own {
+            Some(own) => Ok(Hand::File(Rc::clone(own))),
+            None => SshAgent::of_session()
+                .map(Hand::Agent)
+                .map_err(|e| no_key(&e)),
+        }
     }
 }
 
-fn sign(
-    agent: &mut SshAgent,
-    key: &SshKey,
-    namespace: &str,
-    message: &[u8],
-) -> Result<String, Failure> {
-    agent
-        .sign(key, namespace, message)
-        .map_err(|e| no_key(&e).hint(touch(key)))
+/// What signs.
+enum Hand {
+    Agent(SshAgent),
+    /// A private key in a file.
+    File(Rc<SshSigner>),
+}
+
+impl Hand {
+    fn sign(&mut self, key: &SshKey, namespace: &str, message: &[u8]) -> Result<String, Failure> {
+        match self {
+            Hand::Agent(agent) => agent
+                .sign(key, namespace, message)
+                .map_err(|e| no_key(&e).hint(touch(key))),
+            Hand::File(own) => own
+                .sign(namespace, message)
+                .map_err(|e| Failure::new(Code::Internal, format!("Nothing was signed: {e}."))),
+        }
+    }
 }
 
 fn touch(key: &SshKey) -> &'static str {
@@ -208,20 +265,43 @@ fn touch(key: &SshKey) -> &'static str {
     }
 }
 
-/// As in a `.pub` file.
-fn public_key(path: &Path) -> Result<SshKey, Failure> {
-    let wrong = |why: String| Failure::new(Code::Usage, format!("{}: {why}.", path.display()));
-    let text = fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    let words: Vec<&str> = text.split_ascii_whitespace().take(2).collect();
-    SshKey::parse(&words.join(" ")).map_err(|e| wrong(e.to_string()))
+/// What `--key` names.
+enum Named {
+    Public(SshKey),
+    Private(Rc<SshSigner>),
 }
 
-fn nonce() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
+/// A `.pub` file, or a private key as `ssh-keygen` writes it, without a passphrase and nobody else's to read.
+fn named_key(path: &Path) -> Result<Named, Failure> {
+    let wrong = |why: String| Failure::new(Code::Usage, format!("{}: {why}.", path.display()));
+    let text = fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    if text.starts_with("-----BEGIN") {
+        let mode = fs::metadata(path).map_err(|e| wrong(e.to_string()))?.mode();
+        if mode & 0o077 != 0 {
+            return Err(wrong("others can read this private key".to_owned())
+                .hint(format!("Make it yours alone: chmod 600 {}", path.display())));
+        }
+        return SshSigner::from_openssh(&text)
+            .map(|own| Named::Private(Rc::new(own)))
+            .map_err(|e| wrong(e.to_string()));
+    }
+    let words: Vec<&str> = text.split_ascii_whitespace().take(2).collect();
+    SshKey::parse(&words.join(" "))
+        .map(Named::Public)
+        .map_err(|e| wrong(e.to_string()))
+}
+
+/// Bytes that nobody can guess.
+pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
     fs::File::open("/dev/urandom")
         .and_then(|mut f| f.read_exact(&mut bytes))
         .map_err(|e| Failure::new(Code::Internal, format!("There are no random numbers: {e}.")))?;
-    Ok(statement::digest::encode(&bytes))
+    Ok(bytes)
+}
+
+fn nonce() -> Result<String, Failure> {
+    Ok(statement::digest::encode(&random::<16>()?))
 }
 
 fn no_key(why: &api::ssh_agent::SshAgentError) -> Failure {

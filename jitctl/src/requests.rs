@@ -261,6 +261,14 @@ fn full(waiting: &Waiting, asked: &Request) -> Vec<Line> {
         row("").text(format!("(the issuer calls it {})", waiting.host_name)),
         row("role").text(&asked.role),
     ];
+    if asked.aud.first() != Some(&asked.iss) {
+        lines.push(
+            row("from")
+                .text("elsewhere, signed by ")
+                .text(&asked.iss)
+                .text("; the host checks that"),
+        );
+    }
     for detail in &asked.authorization_details {
         lines.extend(gives(detail, &row));
     }

@@ -29,6 +29,8 @@ pub struct Ceiling {
     pub standing_rules: StandingRules,
     /// Whether break-glass codes of the root keys may be used here.
     pub breakglass: bool,
+    /// Whether requests count here that people sign elsewhere (`jitctl elevate --host`).
+    pub remote: bool,
     /// Roles that may be automatic here, of those that the trust statement lets be.
     pub automatic: AllOr<String>,
     /// Who must approve a role here, beside whom the trust statement names.
@@ -52,6 +54,7 @@ impl Default for Ceiling {
             groups: Vec::new(),
             standing_rules: StandingRules::Deny,
             breakglass: true,
+            remote: true,
             automatic: AllOr::All(All::All),
             approval: BTreeMap::new(),
         }

@@ -39,9 +39,28 @@ pub(crate) struct Unverified<'a> {
     pub signature: Vec<u8>,
 }
 
+/// Which algorithms a header may name: each form of statement knows its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algs {
+    /// Those of a key that a host, an issuer or a root holds.
+    Key,
+    /// An SSH signature of a person: see [`crate::asked`].
+    Person,
+}
+
 /// Takes the outer form apart. Nothing in the result is to be believed.
 pub(crate) fn split(jws: &str, typ: Typ) -> Result<Unverified<'_>, Refused> {
-    let limit = max_signing_input(typ) + 1 + SIGNATURE_B64_LEN;
+    split_as(jws, typ, Algs::Key, SIGNATURE_B64_LEN)
+}
+
+/// The same, with at most so many characters in the last part.
+pub(crate) fn split_as(
+    jws: &str,
+    typ: Typ,
+    algs: Algs,
+    signature_max: usize,
+) -> Result<Unverified<'_>, Refused> {
+    let limit = max_signing_input(typ) + 1 + signature_max;
     if jws.len() > limit {
         return Err(Refused::TooLarge {
             what: "statement",
@@ -55,26 +74,43 @@ pub(crate) fn split(jws: &str, typ: Typ) -> Result<Unverified<'_>, Refused> {
     if payload_b64.contains('.') {
         return Err(three_parts());
     }
-    let header = header(header_b64)?;
+    let header = header(header_b64, algs)?;
     if header.typ != typ.as_str() {
         return Err(Refused::Typ {
             typ: header.typ,
             expected: typ.as_str(),
         });
     }
+    let signature = match algs {
+        Algs::Key => signature(signature_b64)?,
+        Algs::Person if signing_input.len() > max_signing_input(typ) => {
+            return Err(Refused::TooLarge {
+                what: "statement",
+                bytes: signing_input.len(),
+                limit: max_signing_input(typ),
+            });
+        }
+        Algs::Person => {
+            digest::decode(signature_b64).ok_or(Refused::Encoding { what: "signature" })?
+        }
+    };
     Ok(Unverified {
         header,
         signing_input,
         payload_b64,
-        signature: signature(signature_b64)?,
+        signature,
     })
 }
 
 /// Decodes and parses one protected header.
-pub(crate) fn header(b64: &str) -> Result<Header, Refused> {
+pub(crate) fn header(b64: &str, algs: Algs) -> Result<Header, Refused> {
     let bytes = digest::decode(b64).ok_or(Refused::Encoding { what: "header" })?;
     let header: Header = strict::parse("header", &bytes)?;
-    if !matches!(header.alg.as_str(), "EdDSA" | "Ed25519" | "ES256") {
+    let known = match algs {
+        Algs::Key => matches!(header.alg.as_str(), "EdDSA" | "Ed25519" | "ES256"),
+        Algs::Person => header.alg == crate::asked::ALG,
+    };
+    if !known {
         return Err(Refused::Alg { alg: header.alg });
     }
     if !digest::is_sha256_b64(&header.kid) {

@@ -2,7 +2,7 @@
 
 use crate::claims::{Jwk, Typ};
 use crate::detail::{All, AllOr};
-use crate::people::{self, Approval, Approver, Need, People, Person};
+use crate::people::{self, Account, Approval, Approver, Need, People, Person};
 use crate::sshsig::SshKey;
 use crate::trust::Rules;
 use crate::{Refused, digest};
@@ -209,6 +209,18 @@ impl KeyRing {
     pub fn person_with(&self, key: &SshKey, at: u64) -> Option<&Person> {
         let (person, nbf, exp) = self.people.of_key(key)?;
         (nbf <= at && at < exp).then_some(person)
+    }
+
+    /// Until when what the person's key of this id signs may count, if it is a person's key.
+    pub fn persons_key_until(&self, kid: &str) -> Option<u64> {
+        self.people.until_of_kid(kid)
+    }
+
+    /// The accounts that the root keys give to a person in the trust domain of that host.
+    pub fn accounts_of(&self, person: &Person, host: &str) -> Vec<Account> {
+        let domain = people::trust_domain(host);
+        let there = |a: &&Account| Some(a.domain.as_str()) == domain;
+        person.accounts.iter().filter(there).cloned().collect()
     }
 
     /// Whose approval of a request of that account this is, checked as hosts check it for a grant that is made at `at`.

@@ -9,6 +9,7 @@
 //!
 //! Spec: `docs/spec/statements.md`.
 
+pub mod asked;
 pub mod breakglass;
 pub mod claims;
 pub mod detail;
@@ -24,13 +25,16 @@ pub mod role;
 pub mod scope;
 #[cfg(feature = "sign")]
 pub mod sign;
+#[cfg(feature = "sign")]
+mod ssh_signer;
 pub mod sshsig;
 mod strict;
 pub mod trust;
 pub mod verify;
 
+pub use asked::verify_persons_request;
 pub use refused::Refused;
 pub use verify::{
-    HostIdentity, Verified, VerifiedGrant, unverified_request, verify_enrol, verify_grant,
-    verify_host_auth, verify_policy, verify_request, verify_revocation, verify_state,
+    HostIdentity, Verified, VerifiedGrant, unverified_policy, unverified_request, verify_enrol,
+    verify_grant, verify_host_auth, verify_policy, verify_request, verify_revocation, verify_state,
 };

@@ -135,6 +135,13 @@ impl People {
         self.list.get(*self.by_account.get(&account)?)
     }
 
+    /// The end of the key of this id.
+    pub(crate) fn until_of_kid(&self, kid: &str) -> Option<u64> {
+        let keys = self.list.iter().flat_map(|p| &p.keys);
+        let mut same = keys.filter(|k| SshKey::parse(&k.ssh).is_ok_and(|key| key.kid() == kid));
+        same.next().map(|k| k.exp)
+    }
+
     /// Whose key it is, and its times.
     pub(crate) fn of_key(&self, key: &SshKey) -> Option<(&Person, u64, u64)> {
         let (n, nbf, exp) = self.by_key.get(key.blob())?;

@@ -45,6 +45,8 @@ pub enum Refused {
     Wider { why: String },
     /// The grant needs approvals that it does not carry.
     Approval { why: String },
+    /// A request that was signed by nobody who may ask for this account, or not for this host.
+    Person { why: String },
     /// Not a well-formed SSH key or signature, or one that does not fit.
     Sshsig { why: &'static str },
     /// Not a break-glass code, or not one that opens this statement, or not what it gives.
@@ -73,6 +75,7 @@ impl Refused {
             Refused::NotOurRequest => "not-our-request",
             Refused::Wider { .. } => "wider",
             Refused::Approval { .. } => "approval",
+            Refused::Person { .. } => "person",
             Refused::Sshsig { .. } => "sshsig",
             Refused::Breakglass { .. } => "breakglass",
             Refused::Trust { .. } => "trust",
@@ -112,6 +115,9 @@ impl fmt::Display for Refused {
             Refused::NotOurRequest => f.write_str("the request was not made by this host"),
             Refused::Wider { why } => write!(f, "the grant is wider than its request: {why}"),
             Refused::Approval { why } => write!(f, "approval is missing: {why}"),
+            Refused::Person { why } => {
+                write!(f, "the person's request is not acceptable: {why:?}")
+            }
             Refused::Sshsig { why } => write!(f, "SSH key or signature: {why}"),
             Refused::Breakglass { why } => {
                 write!(f, "the break-glass statement is not acceptable: {why}")

@@ -4,6 +4,7 @@ use crate::breakglass::{self, Code};
 use crate::claims::{Breakglass, Sealed, Typ};
 use crate::keys::{Alg, PublicKey};
 use crate::people::Approval;
+pub use crate::ssh_signer::SshSigner;
 use crate::trust::{TRUST_TYP, TrustClaims};
 use crate::{digest, jws};
 use ring::rand::SystemRandom;
@@ -18,6 +19,8 @@ pub enum SignError {
     Random,
     /// Not PKCS#8 of an Ed25519 or P-256 key.
     Key,
+    /// Not a private SSH key that can be used; says why.
+    SshKey(&'static str),
     /// The claims cannot be written as JSON.
     Json(String),
     /// Longer than this type may be.
@@ -33,6 +36,7 @@ impl fmt::Display for SignError {
             SignError::Key => {
                 f.write_str("the private key is not PKCS#8 of an Ed25519 or P-256 key")
             }
+            SignError::SshKey(why) => f.write_str(why),
             SignError::Json(why) => write!(f, "the claims cannot be written as JSON: {why}"),
             SignError::TooLarge { bytes, limit } => {
                 write!(

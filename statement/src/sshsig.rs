@@ -70,6 +70,11 @@ impl SshKey {
         format!("{} {}", self.name, STANDARD.encode(&self.blob))
     }
 
+    /// RFC 7638 thumbprint of its public key: what requests and revocations name it by.
+    pub fn kid(&self) -> String {
+        self.key.kid()
+    }
+
     /// Whether it lies on a FIDO token, which wants to be touched for each signature.
     pub fn is_on_token(&self) -> bool {
         self.application.is_some()
@@ -248,7 +253,7 @@ pub fn to_sign(namespace: &str, message: &[u8]) -> Vec<u8> {
     signed_data(namespace.as_bytes(), HASH, message)
 }
 
-fn string(out: &mut Vec<u8>, part: &[u8]) {
+pub(crate) fn string(out: &mut Vec<u8>, part: &[u8]) {
     // Parts are short: a namespace of ours, names, hashes, keys, signatures.
     out.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend(part);
@@ -266,22 +271,22 @@ fn unarmour(text: &str) -> Option<Vec<u8>> {
 }
 
 /// SSH's data types (RFC 4251 §5).
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(n)?;
         self.0 = rest;
         Some(taken)
     }
 
-    fn string(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         let length: [u8; 4] = self.take(4)?.try_into().ok()?;
         self.take(usize::try_from(u32::from_be_bytes(length)).ok()?)
     }
 
     /// A positive number of at most 256 bits in its only spelling, as 32 bytes.
-    fn number(&mut self) -> Option<[u8; 32]> {
+    pub(crate) fn number(&mut self) -> Option<[u8; 32]> {
         let bytes = match self.string()? {
             [0, rest @ ..] if rest.first().is_some_and(|b| *b >= 0x80) => rest,
             [first, ..] if *first == 0 || *first >= 0x80 => return None,
@@ -296,7 +301,7 @@ impl<'a> Reader<'a> {
         Some(out)
     }
 
-    fn end(&self) -> Option<()> {
+    pub(crate) fn end(&self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
 }

@@ -260,7 +260,7 @@ impl General {
         let keys = public_keys(&root.keys)?;
         let mut signed = BTreeSet::new();
         for one in &self.signatures {
-            let header = jws::header(&one.protected)?;
+            let header = jws::header(&one.protected, jws::Algs::Key)?;
             if header.typ != typ {
                 return Err(Refused::Typ {
                     typ: header.typ,

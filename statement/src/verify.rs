@@ -1,11 +1,12 @@
 //! From signed bytes to types that only this file can make.
 
 use crate::Refused;
+use crate::asked::Asker;
 use crate::claims::{Enrol, Grant, HostAuth, Mode, Policy, Request, Revocation, State, Typ};
 use crate::keys::{KeyRing, PublicKey};
 use crate::limits::Limits;
 use crate::people::{self, Approval, Approver};
-use crate::{digest, jws, scope, strict};
+use crate::{asked, digest, jws, scope, strict};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ops::Deref;
@@ -57,12 +58,13 @@ impl<T> Deref for Verified<T> {
     }
 }
 
-/// A grant for this host, made by the pinned issuer for a request of this host, and no wider than it. Whether it
+/// A grant for this host, made by the pinned issuer for a request of this host or of a person, and no wider than it. Whether it
 /// is in force now is not said here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedGrant {
     grant: Verified<Grant>,
     request: Verified<Request>,
+    asker: Option<Asker>,
     approvers: Vec<Approver>,
     bundle: String,
 }
@@ -84,6 +86,7 @@ impl VerifiedGrant {
         Self {
             grant,
             request,
+            asker: None,
             approvers: Vec::new(),
             bundle,
         }
@@ -107,9 +110,19 @@ impl VerifiedGrant {
         self.grant.kid()
     }
 
-    /// Key that signed the request: the host's.
+    /// Key that signed the request: the host's, or a person's.
     pub fn request_kid(&self) -> &str {
         self.request.kid()
+    }
+
+    /// The person who signed the request; none: this host did.
+    pub fn asked_by(&self) -> Option<&Asker> {
+        self.asker.as_ref()
+    }
+
+    /// What makes a person's request single on a host; see [`asked::once`].
+    pub fn request_once(&self) -> String {
+        asked::once(self.request.jws())
     }
 
     /// The persons who approved it; empty for an automatic one. They fill what the trust statement demands.
@@ -167,16 +180,24 @@ pub fn verify_grant(
         return Err(Refused::RequestHash);
     }
     let request_jws = String::from_utf8(request_bytes).map_err(|_| not_text)?;
-    let request = verify_request(&request_jws, &me.key)?;
-    if request.iss != me.host {
-        return Err(Refused::NotOurRequest);
-    }
+    let (request, asker) = if asked::is_persons(&request_jws) {
+        let (request, asker) =
+            asked::verify_persons_request(&request_jws, ring, &me.host, grant.iat)?;
+        (request, Some(asker))
+    } else {
+        let request = verify_request(&request_jws, &me.key)?;
+        if request.iss != me.host {
+            return Err(Refused::NotOurRequest);
+        }
+        (request, None)
+    };
 
     within(&grant, &request)?;
     let approvers = approvers(&grant, &bundle.approvals, &request_jws, ring, me)?;
     Ok(VerifiedGrant {
         grant,
         request,
+        asker,
         approvers,
         bundle: bundle_json.to_owned(),
     })
@@ -312,7 +333,19 @@ pub fn verify_request(jws: &str, key: &PublicKey) -> Result<Verified<Request>, R
 /// What a request says, read as its host will read it. Nobody's signature has been looked at: this is for showing it to
 /// whoever is to approve these very bytes, never for acting on it.
 pub fn unverified_request(jws: &str) -> Result<Request, Refused> {
-    let claims: Request = jws::split(jws, Typ::Request)?.unverified_claims()?;
+    let split = match asked::is_persons(jws) {
+        true => asked::split(jws),
+        false => jws::split(jws, Typ::Request),
+    };
+    let claims: Request = split?.unverified_claims()?;
+    claims.check()?;
+    Ok(claims)
+}
+
+/// What a policy says. Nobody's signature has been looked at: this is for making a request by it elsewhere than on the host,
+/// which judges the request by the policy that it has verified itself.
+pub fn unverified_policy(jws: &str) -> Result<Policy, Refused> {
+    let claims: Policy = jws::split(jws, Typ::Policy)?.unverified_claims()?;
     claims.check()?;
     Ok(claims)
 }

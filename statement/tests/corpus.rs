@@ -10,8 +10,8 @@ use statement::breakglass::{verify_breakglass, verify_kept};
 use statement::digest::sha256_b64;
 use statement::trust::{verify_first, verify_next};
 use statement::{
-    verify_enrol, verify_grant, verify_host_auth, verify_policy, verify_request, verify_revocation,
-    verify_state,
+    verify_enrol, verify_grant, verify_host_auth, verify_persons_request, verify_policy,
+    verify_request, verify_revocation, verify_state,
 };
 use std::fs;
 use std::path::Path;
@@ -47,6 +47,20 @@ fn good() -> Vec<String> {
         }
     }
     found
+}
+
+/// One that a person signed elsewhere.
+fn persons(n: u8) -> String {
+    use statement::asked::{NAMESPACE, sealed, to_sign};
+    let asked = statement::claims::Request {
+        iss: "alice".to_owned(),
+        nonce: b64([n; 16]),
+        ..request()
+    };
+    let alice = people::Hands::new().alice;
+    let key = statement::sshsig::SshKey::parse(&alice.public()).unwrap();
+    let input = to_sign(&asked, &key).unwrap();
+    sealed(&input, &alice.sign(NAMESPACE, input.as_bytes()))
 }
 
 fn strings(value: &Value, found: &mut Vec<String>) {
@@ -86,7 +100,8 @@ fn ten_thousand_spoiled_statements_are_refused_by_every_verifier() {
     let (me, ring, doc) = (world.me(), world.ring(), world.trust());
     let trust = verify_first(&doc, &sha256_b64(doc.as_bytes())).unwrap();
     let pin = sha256_b64(b"another");
-    let good = good();
+    let mut good = good();
+    good.extend((0..20).map(persons));
     assert!(good.len() > 300, "{} statements to spoil", good.len());
     let mut dice = Dice(0x6a69_7420_3230_3236);
     let (mut refused, mut unlike) = (0usize, 0usize);
@@ -105,6 +120,7 @@ fn ten_thousand_spoiled_statements_are_refused_by_every_verifier() {
             verify_policy(&text, &ring).is_ok(),
             verify_enrol(&text, &ring).is_ok(),
             verify_request(&text, key).is_ok(),
+            verify_persons_request(&text, &ring, HOST, T0).is_ok(),
             verify_host_auth(&text, key).is_ok(),
             verify_first(&text, &pin).is_ok(),
             verify_next(&trust, &text).is_ok(),

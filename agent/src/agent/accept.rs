@@ -1,11 +1,13 @@
 //! May this verified statement be taken? Pure: the statement against what is stored.
 
 use crate::clock::Now;
+use crate::store::answered;
 use crate::store::pending::Pending;
 use crate::store::state::State;
 use settings::ceiling::Ceiling;
 use statement::claims::{self, Mode, Target};
 use statement::detail::Record as Recording;
+use statement::scope;
 use statement::trust::TrustClaims;
 use statement::verify::{HostIdentity, VerifiedGrant};
 use std::collections::BTreeMap;
@@ -22,17 +24,30 @@ pub struct Against<'a> {
     pub ceiling: &'a Ceiling,
     pub me: &'a HostIdentity,
     pub pending: &'a BTreeMap<String, Pending>,
+    /// Requests of people that were answered here; `None`: it cannot be told.
+    pub answered: Option<&'a BTreeMap<String, u64>>,
+    /// The table of roles in force here, by which a person's request is judged; `None`: there is none.
+    pub policy: Option<&'a claims::Policy>,
     pub known: &'a dyn Fn(&str) -> bool,
     /// End of this host's trust statement, Unix seconds.
     pub trust_exp: u64,
     pub now: Now,
 }
 
-/// Compare a grant with this host's own table, counters, clock and ceiling. Returns the request it answers.
+/// What a grant answers.
+#[derive(Clone, Copy, Debug)]
+pub enum Answers<'a> {
+    /// A request that this host made.
+    Ours(&'a Pending),
+    /// One that a person signed elsewhere.
+    Persons,
+}
+
+/// Compare a grant with this host's own table, counters, clock and ceiling. Returns what it answers.
 ///
 /// # Errors
 /// One sentence.
-pub fn grant<'a>(grant: &VerifiedGrant, with: &Against<'a>) -> Result<&'a Pending, Refusal> {
+pub fn grant<'a>(grant: &VerifiedGrant, with: &Against<'a>) -> Result<Answers<'a>, Refusal> {
     let claims = grant.claims();
     let time = with.state.mark.time(with.now);
     if claims.epoch != with.state.epoch {
@@ -49,21 +64,13 @@ pub fn grant<'a>(grant: &VerifiedGrant, with: &Against<'a>) -> Result<&'a Pendin
     if (with.known)(&claims.jti) {
         return Err("it was used before".into());
     }
-    let pending = with
-        .pending
-        .values()
-        .find(|p| p.hash == grant.request_hash())
-        .ok_or("this host has no open request that it answers")?;
-    if pending.until_s <= time {
-        return Err("its request had waited too long".into());
-    }
-    if claims
-        .authorization_details
-        .iter()
-        .any(|d| d.login != pending.login || d.uid != pending.uid)
-    {
-        return Err("it is for another account than its request".into());
-    }
+    let answers = match grant.asked_by() {
+        None => Answers::Ours(ours(grant, with.pending, time)?),
+        Some(_) => {
+            persons(grant, with, time)?;
+            Answers::Persons
+        }
+    };
     if is_ahead(claims.iat, time) {
         return Err(format!(
             "it is dated {} s ahead of this host's clock",
@@ -85,7 +92,85 @@ pub fn grant<'a>(grant: &VerifiedGrant, with: &Against<'a>) -> Result<&'a Pendin
     {
         return Err(format!("it was revoked ({})", r.reason));
     }
+    Ok(answers)
+}
+
+/// The open request of this host that a grant answers.
+fn ours<'a>(
+    grant: &VerifiedGrant,
+    pending: &'a BTreeMap<String, Pending>,
+    time: u64,
+) -> Result<&'a Pending, Refusal> {
+    let pending = pending
+        .values()
+        .find(|p| p.hash == grant.request_hash())
+        .ok_or("this host has no open request that it answers")?;
+    if pending.until_s <= time {
+        return Err("its request had waited too long".into());
+    }
+    if grant
+        .claims()
+        .authorization_details
+        .iter()
+        .any(|d| d.login != pending.login || d.uid != pending.uid)
+    {
+        return Err("it is for another account than its request".into());
+    }
     Ok(pending)
+}
+
+/// May a person's request be answered here? What the agent looks at before it makes a request of its own is looked at here:
+/// the role as this host knows it, and the most it gives. Whose account it is the verifier has said.
+fn persons(grant: &VerifiedGrant, with: &Against<'_>, time: u64) -> Result<(), Refusal> {
+    let (request, Some(asker)) = (grant.request(), grant.asked_by()) else {
+        return Err("nobody asked for it".into());
+    };
+    if !with.ceiling.remote {
+        return Err("this host's ceiling takes no requests from elsewhere".into());
+    }
+    let answered = with
+        .answered
+        .ok_or("what was answered here before cannot be read")?;
+    if answered.contains_key(&grant.request_once()) {
+        return Err("its request was answered before".into());
+    }
+    if answered.len() >= answered::MOST {
+        return Err("too many requests from elsewhere were answered here lately".into());
+    }
+    if with.pending.contains_key(&request.id) {
+        return Err("its request has the id of one that this host made".into());
+    }
+    if request.approve_until <= time {
+        return Err("its request had waited too long".into());
+    }
+    if is_ahead(request.iat, time) {
+        return Err("its request is dated ahead of this host's clock".into());
+    }
+    if asker.until <= time {
+        return Err(format!(
+            "the key of {}, who asked for it, has ended",
+            asker.person
+        ));
+    }
+    let policy = with
+        .policy
+        .ok_or("this host has no policy to judge its request by")?;
+    let role = policy
+        .roles
+        .get(&request.role)
+        .ok_or_else(|| format!("there is no role {} here", request.role))?;
+    if request.dur > role.max_s {
+        return Err(format!(
+            "role {} is given for at most {} s",
+            request.role, role.max_s
+        ));
+    }
+    for detail in &request.authorization_details {
+        let whole = role.expand(&request.role, &detail.login, detail.uid);
+        scope::subset(detail, &whole)
+            .map_err(|gap| format!("its request goes beyond role {}: {gap}", request.role))?;
+    }
+    Ok(())
 }
 
 /// Is a grant within what this host allows at this time?
@@ -146,7 +231,10 @@ pub fn revokes(r: &claims::Revocation, verified: &VerifiedGrant, me: &HostIdenti
         Target::Host(host) => *host == me.host && older,
         Target::Kid(k) => k == verified.kid() || k == verified.request_kid(),
         // His word counts no more, whenever it was given.
-        Target::Approver(who) => verified.approvers().iter().any(|a| a.person == *who),
+        Target::Approver(who) => {
+            verified.approvers().iter().any(|a| a.person == *who)
+                || verified.asked_by().is_some_and(|a| a.person == *who)
+        }
         Target::IssuedBefore(t) => grant.iat < *t,
     }
 }

@@ -99,6 +99,7 @@ impl Agent {
         match result {
             Ok(()) => {
                 self.settle(jti, Outcome::Granted(jti.to_owned()));
+                self.tell_of(jti, None);
                 self.watch_deadline(jti);
             }
             Err(why) => {
@@ -156,6 +157,11 @@ impl Agent {
                 .collect();
             if !by.is_empty() {
                 record = record.detail("approved_by", by);
+            }
+            if let Some(asker) = stored.grant.asked_by() {
+                record = record
+                    .detail("asked_by", asker.person.as_str())
+                    .detail("asked_kid", stored.grant.request_kid());
             }
             if let Some(t) = &claims.ticket {
                 record = record.ticket(t.as_str());

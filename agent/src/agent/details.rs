@@ -7,9 +7,9 @@ use super::outcome::unreachable;
 use crate::clock;
 use settings::ceiling::Ceiling;
 use statement::claims::Request;
-use statement::detail::{AllOr, Command, Detail, Record as Recording};
+use statement::detail::{Detail, Record as Recording};
 use statement::limits::MAX_AHEAD;
-use statement::scope;
+use statement::scope::{self, NotNarrow};
 use std::sync::Arc;
 use wire::cli::{Code, Elevate, Error};
 
@@ -137,33 +137,8 @@ fn narrow(wide: Detail, ask: &Elevate) -> Result<Detail, Error> {
         .map(wire::Text::as_str)
         .collect::<Option<_>>()
         .ok_or_else(|| usage("the command is not UTF-8"))?;
-    let (path, args) = words
-        .split_first()
-        .ok_or_else(|| usage("the command is empty"))?;
-    if !path.starts_with('/') {
-        return Err(usage("give the command with its absolute path"));
-    }
-    if args.last() == Some(&"*") {
-        return Err(usage(
-            "a last argument * would stand for any arguments; ask for the whole role instead",
-        ));
-    }
-    let args = args.iter().map(|a| (*a).to_owned()).collect();
-    let narrow = Detail {
-        commands: AllOr::List(vec![Command {
-            path: (*path).to_owned(),
-            args,
-        }]),
-        shell: false,
-        sudoedit: Vec::new(),
-        ..wide.clone()
-    };
-    scope::subset(&narrow, &wide).map_err(|gap| {
-        error(
-            Code::Denied,
-            format!("the role does not cover that: {gap}"),
-            None,
-        )
-    })?;
-    Ok(narrow)
+    scope::narrow(&wide, &words).map_err(|e| match e {
+        NotNarrow::Words(why) => usage(why),
+        NotNarrow::Gap(_) => error(Code::Denied, e.to_string(), None),
+    })
 }

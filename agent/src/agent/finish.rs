@@ -112,6 +112,7 @@ impl Agent {
         if stored.file.phase == Phase::Ending {
             return false;
         }
+        let was_given = stored.file.phase == Phase::Active;
         stored.file.phase = Phase::Ending;
         stored.file.cause = Some(cause);
         let file = stored.file.clone();
@@ -134,6 +135,9 @@ impl Agent {
         }
         drop(core);
         self.log.later(record);
+        if !was_given {
+            self.tell_of(jti, Some(&cause.to_string()));
+        }
         self.changed.notify_waiters();
         Self::tell_end(&file, cause);
         true

@@ -3,6 +3,7 @@
 
 mod accept;
 mod activate;
+mod answered;
 mod breakglass;
 mod details;
 mod doors;
@@ -98,6 +99,8 @@ pub struct Core {
     pub state: State,
     pub grants: BTreeMap<String, Stored>,
     pub pending: BTreeMap<String, Pending>,
+    /// Requests of people that were answered here, and until when that matters; `None` while it is not known.
+    pub answered: Option<BTreeMap<String, u64>>,
     /// Break-glass statements of this host, used ones too.
     pub codes: BTreeMap<String, CodeFile>,
     /// Tries of codes.
@@ -196,6 +199,8 @@ pub struct Link {
     connected_ns: u64,
     /// `CLOCK_BOOTTIME` nanoseconds of the last receipt.
     receipt_ns: Option<u64>,
+    /// What became of requests that people made elsewhere, for the next receipt.
+    tell: std::collections::VecDeque<answered::Told>,
     /// `CLOCK_BOOTTIME` nanoseconds of the last `read_again`.
     read_again_ns: Option<u64>,
 }
@@ -256,6 +261,7 @@ impl Core {
             state,
             grants: BTreeMap::new(),
             pending: BTreeMap::new(),
+            answered: None,
             codes: BTreeMap::new(),
             tries: breakglass::Tries::default(),
             outcomes: Remembered::new(),

@@ -1,7 +1,7 @@
 //! Who asks: the name service's word at this call, and what the kernel says of the asking process.
 
-use super::Agent;
 use super::elevate::error;
+use super::{Agent, Core};
 use crate::callers::{self, Peer};
 use crate::effects::{groups, processes};
 use std::time::Duration;
@@ -68,6 +68,26 @@ pub(super) fn with_session(mut record: journal::Record, pid: u32) -> journal::Re
     record
 }
 
+impl Core {
+    /// Has this user room for one more request or grant?
+    ///
+    /// # Errors
+    /// What he is told.
+    pub(super) fn has_room(&self, uid: u32) -> Result<(), Error> {
+        let pending = self.pending.values().filter(|p| p.uid == uid).count();
+        let grants = self.grants.values().filter(|s| s.file.uid == uid).count();
+        let open = pending + grants;
+        if open >= OPEN_PER_UID {
+            return Err(error(
+                Code::Busy,
+                format!("you have {open} requests and grants already"),
+                Some("see: jitctl status; give back with: jitctl drop ID"),
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Agent {
     /// May this person ask, from where he asks?
     ///
@@ -117,23 +137,6 @@ impl Agent {
                 ));
             }
         }
-        let open = {
-            let core = self.core.borrow();
-            let pending = core.pending.values().filter(|p| p.uid == peer.uid).count();
-            pending
-                + core
-                    .grants
-                    .values()
-                    .filter(|s| s.file.uid == peer.uid)
-                    .count()
-        };
-        if open >= OPEN_PER_UID {
-            return Err(error(
-                Code::Busy,
-                format!("you have {open} requests and grants already"),
-                Some("see: jitctl status; give back with: jitctl drop ID"),
-            ));
-        }
-        Ok(())
+        self.core.borrow().has_room(peer.uid)
     }
 }

@@ -1,7 +1,7 @@
 //! What comes through the link: verify → compare → persist → journal → act. The link is not believed in anything:
 //! each blob is verified as what it claims to be, and refusals are journaled.
 
-use super::accept::{self, Against, Serial};
+use super::accept::{self, Against, Answers, Serial};
 use super::activate::file_of;
 use super::{Agent, Stored};
 use crate::clock;
@@ -122,11 +122,31 @@ impl Agent {
                 ceiling: &ceiling,
                 me: &enrolled.me,
                 pending: &core.pending,
+                answered: core.answered.as_ref(),
+                policy: enrolled.policy.as_deref(),
                 known: &known,
                 trust_exp: enrolled.trust.claims().exp,
                 now,
             };
-            let request = accept::grant(&grant, &against)?.id.clone();
+            let request = match accept::grant(&grant, &against) {
+                Ok(Answers::Ours(pending)) => pending.id.clone(),
+                Ok(Answers::Persons) => {
+                    drop(core);
+                    return self.take_persons(grant, now);
+                }
+                Err(why) => {
+                    // What was answered before was told then: the same again, as after a stream that is read anew, is no news.
+                    let told = core
+                        .answered
+                        .as_ref()
+                        .is_some_and(|a| a.contains_key(&grant.request_once()));
+                    drop(core);
+                    if !told {
+                        self.tell(&grant, Some(&why));
+                    }
+                    return Err(why);
+                }
+            };
             if grant.claims().extends.is_some() {
                 drop(core);
                 self.take_extension(grant, &request, now)?;

@@ -64,7 +64,7 @@ impl Agent {
     /// it; nothing rests on it.
     pub(super) fn send_receipt(&self, news: bool) {
         let Ok(now) = clock::now() else { return };
-        let (host, issuer, serial) = {
+        let (host, issuer, serial, answers) = {
             let mut core = self.core.borrow_mut();
             let quiet = core
                 .link
@@ -74,11 +74,13 @@ impl Agent {
                 return;
             }
             core.link.receipt_ns = Some(now.boot_ns);
+            let answers = core.link.answers();
             let Some(e) = &core.enrolled else { return };
             (
                 e.me.host.clone(),
                 e.ring.iss().to_owned(),
                 core.state.rev_serial,
+                answers,
             )
         };
         let (next, chain) = match journal::head(Path::new(JOURNAL_HEAD)) {
@@ -86,11 +88,14 @@ impl Agent {
             // A receipt without it shows that something is wrong there.
             journal::Found::Missing | journal::Found::Damaged(_) => (0, String::new()),
         };
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "host": host, "rev_serial": serial, "at": now.wall_s(),
             "version": env!("CARGO_PKG_VERSION"), "log_next": next, "log_chain": chain,
-        })
-        .to_string();
+        });
+        if !answers.is_empty() {
+            body["answers"] = serde_json::Value::Array(answers);
+        }
+        let body = body.to_string();
         let hash = statement::digest::sha256_b64(body.as_bytes());
         match self.word(host, issuer, Purpose::Receipt, Some(hash)) {
             Ok(word) => {

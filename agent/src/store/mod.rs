@@ -1,7 +1,8 @@
 //! What survives a crash and a reboot, each thing in a small file written whole: `grants` (one file each, also read
-//! by `jit-end`), `codes` for emergencies, `pending` requests, `state` (counters of the issuer's statements and the clock mark), `identity`
+//! by `jit-end`), `codes` for emergencies, `pending` requests, `answered` ones of people, `state` (counters of the issuer's statements and the clock mark), `identity`
 //! (host key, enrolment, trust, policy), `receivers` (how far each receiver of syslog has the journal).
 
+pub mod answered;
 pub mod codes;
 pub mod grants;
 pub mod identity;

@@ -15,6 +15,7 @@ use crate::rules::{InForce, Rules};
 use crate::store::{Asked, Core, Db, Given, Host, Settled, Waiting};
 use api::{Standing, Status};
 use reach::{Reach, verified};
+use statement::asked::is_persons;
 use statement::claims::Request;
 use statement::keys::KeyRing;
 use statement::people::{Approval, MAX_APPROVALS, Need, Person, in_words};
@@ -59,6 +60,15 @@ impl By {
             Self::Root => "root of the issuer's box",
             Self::Person(person) => &person.id,
         }
+    }
+
+    /// Whether he asked for it himself, from elsewhere.
+    fn asked(&self, waiting: &Waiting) -> bool {
+        let Self::Person(person) = self else {
+            return false;
+        };
+        let jws = &waiting.asked.jws;
+        is_persons(jws) && statement::unverified_request(jws).is_ok_and(|r| r.iss == person.id)
     }
 
     /// Whether it is his business: root's always is, a person's when one of the groups that are asked is his.
@@ -194,11 +204,23 @@ fn judged(
     if host.gone_at.is_some() {
         return Ok(Err("This host was decommissioned.".to_owned()));
     }
-    let Ok(request) = statement::verify_request(&waiting.asked.jws, &identity.key) else {
-        return Ok(Err(
-            "It was asked for under another key of this host.".to_owned()
-        ));
+    let request = match authority.request(&waiting.asked.jws, identity, clock::unix()) {
+        Ok(request) => request,
+        Err(why) => {
+            return Ok(Err(format!(
+                "What it was asked with counts no more: {why}."
+            )));
+        }
     };
+    // Hosts would refuse what is given all the same.
+    if core.store.kid_revoked(request.kid())? {
+        return Ok(Err("The key it was asked with was revoked.".to_owned()));
+    }
+    if core.store.kid_revoked(authority.grant_kid())? {
+        return Ok(Err(
+            "The issuer's key for grants was revoked; its people must rotate it.".to_owned(),
+        ));
+    }
     let verdict = requests::judge(core, authority, in_force, host, identity, &request)?;
     Ok(match verdict {
         Verdict::Deny(why) => Err(why),
@@ -245,7 +267,7 @@ pub async fn show(
         .call(move |core| {
             core.store.expire(clock::unix())?;
             let found = core.store.waiting_called(&id)?;
-            Ok(found.filter(|w| by.may_see(w, &role(w), authority.ring())))
+            Ok(found.filter(|w| by.asked(w) || by.may_see(w, &role(w), authority.ring())))
         })
         .await?;
     found.ok_or(Refusal::Unknown)

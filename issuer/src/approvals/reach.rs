@@ -88,7 +88,9 @@ pub(super) fn verified(
         .authorization_details
         .first()
         .map_or(("", 0), |d: &Detail| (d.login.as_str(), d.uid));
-    let who = (login, uid, request.iss.as_str());
+    // A request is for one host; a person's is made elsewhere.
+    let host = request.aud.first().map_or("", String::as_str);
+    let who = (login, uid, host);
     let approver = ring.approver(&approval, request.jws(), who, now)?;
     Ok((approval, approver))
 }

@@ -1,6 +1,7 @@
 //! The calls with one answer.
 
 use super::App;
+use super::asked;
 use super::people;
 use super::problem::Fault;
 use super::table::{Caller, Peer, Refusal};
@@ -40,10 +41,16 @@ pub async fn healthz(State(app): State<Arc<App>>) -> Answer<Health> {
 
 pub async fn requests(State(app): State<Arc<App>>, body: Body) -> Answer<Submitted> {
     let Submit { request } = read(body).await?;
+    let asked = statement::asked::is_persons(&request).then(|| request.clone());
     let settled =
         requests::submit(&app.db, &app.authority, &app.rules, &app.shares, request).await?;
     app.wake.notify_one();
-    Ok(Json(people::submitted(settled)))
+    let mut answer = people::submitted(settled);
+    if let Some(request) = asked {
+        // A host hears of its grant by the stream; a person elsewhere has nothing but this answer.
+        answer.grant = asked::granted(&app.db, &request).await?;
+    }
+    Ok(Json(answer))
 }
 
 pub async fn revocations(
@@ -106,14 +113,26 @@ async fn reach(app: &App, target: &Target, now: u64) -> Result<u64, Fault> {
         Target::Kid(kid) => {
             let which = kid.clone();
             let host = app.db.call(move |core| core.store.host_by_kid(&which));
-            let until = match app.authority.signs_grants_until(kid) {
-                Some(until) => until,
+            let ring = app.authority.ring();
+            let until = match (
+                app.authority.signs_grants_until(kid),
+                ring.persons_key_until(kid),
+            ) {
+                (Some(until), _) => until,
+                // Whoever has it and a grants' key could use it as long as the root keys let it count.
+                (None, Some(until)) => {
+                    let which = kid.clone();
+                    app.db
+                        .call(move |core| core.store.persons_key(&which))
+                        .await?;
+                    until
+                }
                 // Nothing is given for it from now on.
-                None if host.await?.is_some() => now,
-                None => {
+                (None, None) if host.await?.is_some() => now,
+                (None, None) => {
                     return Err(Fault::not_found(
                         "unknown-key",
-                        "No host has this key, and it signs no grants.",
+                        "No host and no person has this key, and it signs no grants.",
                     ));
                 }
             };

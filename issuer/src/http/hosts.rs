@@ -13,8 +13,8 @@ use crate::out;
 use crate::store::{Host, Joining, NewBreakglass, Token};
 use api::token::{self, LIFE_MAX};
 use api::{
-    AddBreakglass, AddedBreakglass, Decommission, Enrol, Enrolled, HostInfo, Hosts, Join,
-    MadeToken, NewToken, Receipt, Rename, Seen,
+    AddBreakglass, AddedBreakglass, Decommission, Enrol, Enrolled, HostAnswer, HostInfo, Hosts,
+    Join, MadeToken, NewToken, Receipt, Rename, Seen,
 };
 use axum::Json;
 use axum::body::Body;
@@ -27,6 +27,9 @@ use statement::verify_host_auth;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// What a receipt says of requests at once, and the bytes of each reason.
+const ANSWERS_MAX: usize = 16;
+const WHY_MAX: usize = 200;
 /// Bytes of the authorities' certificates in a token.
 const CA_MAX: usize = 16 * 1024;
 
@@ -116,6 +119,15 @@ pub async fn join(State(app): State<Arc<App>>, body: Body) -> Answer<Enrolled> {
 }
 
 async fn enrolled(app: &App, enrolment: String) -> Answer<Enrolled> {
+    Ok(Json(Enrolled {
+        trust: app.authority.trust().to_owned(),
+        enrolment,
+        policy: policy(app).await?,
+    }))
+}
+
+/// The policy in force, as it was signed.
+pub(super) async fn policy(app: &App) -> Result<String, Fault> {
     let policy = app.db.call(|core| core.store.policy()).await?;
     let policy = policy.ok_or_else(|| {
         Fault::new(
@@ -124,11 +136,7 @@ async fn enrolled(app: &App, enrolment: String) -> Answer<Enrolled> {
             "There is no policy yet.",
         )
     })?;
-    Ok(Json(Enrolled {
-        trust: app.authority.trust().to_owned(),
-        enrolment,
-        policy: policy.jws,
-    }))
+    Ok(policy.jws)
 }
 
 fn key_in_use() -> Fault {
@@ -258,6 +266,7 @@ pub async fn receipt(
         version,
         log_next,
         log_chain,
+        answers,
     } = parse(&bytes)?;
     host::check(
         &app,
@@ -272,6 +281,15 @@ pub async fn receipt(
     if !plain(&version, 64) || !plain(&log_chain, 64) {
         return Err(Fault::invalid("A receipt has short, plain texts."));
     }
+    let short = |a: &HostAnswer| {
+        let why = &a.says.why;
+        a.request.len() <= 64 && why.len() <= WHY_MAX && !why.chars().any(char::is_control)
+    };
+    if answers.len() > ANSWERS_MAX || !answers.iter().all(short) {
+        return Err(Fault::invalid(
+            "A receipt has few answers, with short, plain texts.",
+        ));
+    }
     let seen = Seen {
         at: clock::unix(),
         rev_serial,
@@ -280,7 +298,12 @@ pub async fn receipt(
         log_chain,
     };
     app.db
-        .call(move |core| core.store.receipt(&host, &seen))
+        .call(move |core| {
+            for answer in &answers {
+                core.store.host_says(&host, &answer.request, &answer.says)?;
+            }
+            core.store.receipt(&host, &seen)
+        })
         .await?;
     Ok(Json(serde_json::json!({})))
 }
@@ -381,7 +404,7 @@ pub async fn decommission(State(app): State<Arc<App>>, body: Body) -> Answer<Hos
 }
 
 /// By id or by name.
-async fn find(app: &App, which: &str) -> Result<Host, Fault> {
+pub(super) async fn find(app: &App, which: &str) -> Result<Host, Fault> {
     let which = which.to_owned();
     let hosts = app.db.call(|core| core.store.hosts()).await?;
     let mut named = hosts

@@ -2,6 +2,7 @@
 
 pub mod accept;
 mod activity;
+mod asked;
 pub mod away;
 mod calls;
 mod host;
@@ -65,6 +66,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route(api::path::SHOW, get(people::show))
         .route(api::path::APPROVE, post(people::approve))
         .route(api::path::DENY, post(people::deny))
+        .route(api::path::FOR, get(asked::target))
+        .route(api::path::GIVE_BACK, post(asked::give_back))
         .route(api::path::WITHDRAW, post(people::withdraw))
         .route(api::path::REVOCATIONS, post(calls::revocations))
         .route(api::path::RECEIPTS, post(hosts::receipt))

@@ -31,7 +31,7 @@ const REASON_MAX: usize = 256;
 ///
 /// # Errors
 /// 403 `not-authentic`, `unknown-key`; 429 `too-many-calls`.
-fn who(
+pub(super) fn who(
     app: &App,
     caller: Caller,
     headers: &HeaderMap,
@@ -241,6 +241,7 @@ pub(super) fn submitted(settled: Settled) -> Submitted {
         status: settled.status,
         detail,
         waiting_for,
+        grant: None,
     }
 }
 

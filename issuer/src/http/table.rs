@@ -43,18 +43,14 @@ enum Away {
 }
 
 /// Every call there is. What is not here is refused.
-const TABLE: [(Method, &str, Who, Away); 21] = [
+const TABLE: [(Method, &str, Who, Away); 23] = [
     (Method::GET, api::path::HEALTHZ, Who::Anyone, Away::Yes),
     // For what watches over this box, and for balancers.
     (Method::GET, api::path::READYZ, Who::Anyone, Away::Yes),
     (Method::GET, api::path::METRICS, Who::Anyone, Away::No),
-    // Signed by the host, each.
-    (
-        Method::POST,
-        api::path::REQUESTS,
-        Who::LinkOrRoot,
-        Away::Yes,
-    ),
+    // Signed by a host or a person.
+    (Method::POST, api::path::REQUESTS, Who::Anyone, Away::Yes),
+    // Signed by the host.
     (
         Method::POST,
         api::path::WITHDRAW,
@@ -66,6 +62,8 @@ const TABLE: [(Method, &str, Who, Away); 21] = [
     (Method::GET, api::path::SHOW, Who::Anyone, Away::Yes),
     (Method::POST, api::path::APPROVE, Who::Anyone, Away::Yes),
     (Method::POST, api::path::DENY, Who::Anyone, Away::Yes),
+    (Method::GET, api::path::FOR, Who::Anyone, Away::Yes),
+    (Method::POST, api::path::GIVE_BACK, Who::Anyone, Away::Yes),
     // With the host's word for each.
     (Method::GET, api::path::STREAM, Who::LinkOrRoot, Away::Yes),
     (Method::GET, api::path::SYNC, Who::LinkOrRoot, Away::Yes),
@@ -175,11 +173,9 @@ mod tests {
             (Method::GET, "/v1/healthz", [true, true, true, true, true]),
             (Method::GET, "/v1/readyz", [true, true, true, true, true]),
             (Method::GET, "/metrics", [true, true, true, true, false]),
-            (
-                Method::POST,
-                "/v1/requests",
-                [true, true, false, false, true],
-            ),
+            (Method::POST, "/v1/requests", [true; 5]),
+            (Method::GET, "/v1/requests/for", [true; 5]),
+            (Method::POST, "/v1/requests/give-back", [true; 5]),
             (Method::GET, "/v1/requests", [true; 5]),
             (Method::GET, "/v1/requests/show", [true; 5]),
             (Method::POST, "/v1/requests/approve", [true; 5]),
@@ -255,7 +251,7 @@ mod tests {
         assert_eq!(
             check(
                 &Method::POST,
-                "/v1/requests",
+                "/v1/receipts",
                 Some(Caller::Here(Peer { uid: 990 })),
                 &uids
             ),

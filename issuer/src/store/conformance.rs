@@ -4,7 +4,7 @@ use super::{
     Asked, Given, Host, Joining, Logged, Minted, Next, Revoking, Signed, Sqlite, Store, Token,
 };
 use crate::error::Error;
-use api::{Kind, Seen, Standing, Status};
+use api::{HostSays, Kind, Seen, Standing, Status};
 use statement::claims::Target;
 use statement::digest::sha256_b64;
 use statement::people::Need;
@@ -353,5 +353,75 @@ fn what_waits_for_people_is_settled_once_and_keeps_its_approvals() {
             assert_eq!(standing(store, hash).0, to);
         }
         assert!(store.open().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_a_host_says_of_a_request_is_its_own_first_word() {
+    each(|store| {
+        let says = |active: bool, why: &str| HostSays {
+            active,
+            why: why.to_owned(),
+        };
+        store.grant(&asked("a"), &mut |_| Ok(minted("g1"))).unwrap();
+        store.deny(&asked("b"), "no").unwrap();
+        assert_eq!(store.granted_for("a").unwrap().as_deref(), Some("g1"));
+        assert_eq!(store.granted_for("b").unwrap(), None);
+        assert_eq!(store.host_said("a").unwrap(), None);
+        // Another host, a request without a grant, one that nobody made.
+        store.host_says("other", "a", &says(true, "")).unwrap();
+        store.host_says("h", "b", &says(true, "")).unwrap();
+        store.host_says("h", "c", &says(true, "")).unwrap();
+        for hash in ["a", "b", "c"] {
+            assert_eq!(store.host_said(hash).unwrap(), None, "{hash}");
+        }
+        store.host_says("h", "a", &says(false, "why")).unwrap();
+        store.host_says("h", "a", &says(true, "")).unwrap();
+        assert_eq!(store.host_said("a").unwrap(), Some(says(false, "why")));
+    });
+}
+
+#[test]
+fn settled_requests_are_found_by_their_id_and_by_their_grants() {
+    each(|store| {
+        store.grant(&asked("a"), &mut |_| Ok(minted("g1"))).unwrap();
+        // Whoever asks chooses the id, so two may have the same.
+        let twin = Asked {
+            id: asked("a").id,
+            ..asked("b")
+        };
+        store.deny(&twin, "no").unwrap();
+        let hashes = |found: Vec<Asked>| {
+            let mut all: Vec<String> = found.into_iter().map(|a| a.hash).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(hashes(store.settled_called("id of a").unwrap()), ["a", "b"]);
+        assert_eq!(hashes(store.settled_called("g1").unwrap()), ["a"]);
+        assert!(store.settled_called("none").unwrap().is_empty());
+    });
+}
+
+#[test]
+fn the_revocation_of_a_persons_key_touches_nobody_elses_grants() {
+    each(|store| {
+        store.grant(&asked("a"), &mut |_| Ok(minted("g1"))).unwrap();
+        let revoke = |store: &mut dyn Store, kid: &str| {
+            let target = Target::Kid(kid.to_owned());
+            let signed = |next: &Next| {
+                Ok(Signed {
+                    jws: format!("revocation {}", next.serial),
+                    hash: sha256_b64(&next.serial.to_be_bytes()),
+                })
+            };
+            store.revoke(&target, 0, 20, &mut { signed }).unwrap();
+        };
+        store.persons_key("person's").unwrap();
+        store.persons_key("person's").unwrap();
+        revoke(store, "person's");
+        assert!(store.kid_revoked("person's").unwrap());
+        assert!(!store.granted("g1").unwrap().unwrap().revoked);
+        revoke(store, "the grants' key");
+        assert!(store.granted("g1").unwrap().unwrap().revoked);
     });
 }

@@ -14,7 +14,7 @@ pub use sqlite::Sqlite;
 pub use worker::{Core, Db};
 
 use crate::error::Error;
-use api::{Kind, Seen, Standing, Status};
+use api::{HostSays, Kind, Seen, Standing, Status};
 use statement::claims::{Jwk, Target};
 use statement::people::Need;
 use std::collections::BTreeMap;
@@ -307,6 +307,21 @@ pub trait Store: Send {
     fn expire(&mut self, now: u64) -> Result<(), Error>;
 
     fn granted(&mut self, jti: &str) -> Result<Option<Granted>, Error>;
+
+    /// The id of the grant that the request of this hash got.
+    fn granted_for(&mut self, hash: &str) -> Result<Option<String>, Error>;
+
+    /// Settled requests of this id, or the one whose grant has it. Those who ask choose their ids, so there may be several.
+    fn settled_called(&mut self, id: &str) -> Result<Vec<Asked>, Error>;
+
+    /// Keeps what a host said of a request that it was given a grant for; the first word counts, another host's never.
+    fn host_says(&mut self, host: &str, hash: &str, says: &HostSays) -> Result<(), Error>;
+
+    /// What its host said of a request.
+    fn host_said(&mut self, hash: &str) -> Result<Option<HostSays>, Error>;
+
+    /// Remembers that a key is a person's: its revocation touches nobody else's grants.
+    fn persons_key(&mut self, kid: &str) -> Result<(), Error>;
 
     /// Takes the next serial, has the revocation made and stores it. `by` is the uid of whoever asked.
     fn revoke(

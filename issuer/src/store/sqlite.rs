@@ -5,7 +5,7 @@ use super::{
     Revoking, Settled, Signed, Store, StoredPolicy, Token, Waiting, hosts, waiting,
 };
 use crate::error::Error;
-use api::{Kind, Seen, Standing, Status};
+use api::{HostSays, Kind, Seen, Standing, Status};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use statement::claims::{Jwk, Target};
@@ -17,13 +17,14 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each step brings a store from one version to the next; an empty file has version 0.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("schema.sql"),
     include_str!("schema2.sql"),
     include_str!("schema3.sql"),
     include_str!("schema4.sql"),
     include_str!("schema5.sql"),
     include_str!("schema6.sql"),
+    include_str!("schema7.sql"),
 ];
 
 pub struct Sqlite {
@@ -259,7 +260,8 @@ impl Store for Sqlite {
                                  OR (r.kind = 'issued_before' AND CAST(r.target AS INTEGER) > request.at)
                                  OR (r.kind = 'kid' AND r.target IN (
                                          SELECT kid FROM host WHERE id = g.host))
-                                 OR (r.kind = 'kid' AND r.target NOT IN (SELECT kid FROM host)))))
+                                 OR (r.kind = 'kid' AND r.target NOT IN (SELECT kid FROM host)
+                                     AND r.target NOT IN (SELECT kid FROM person_key)))))
              FROM granted AS g JOIN request ON request.hash = g.request WHERE g.jti = ?1",
             [jti],
             |row| {
@@ -273,6 +275,65 @@ impl Store for Sqlite {
             },
         );
         Ok(found.optional()?)
+    }
+
+    fn granted_for(&mut self, hash: &str) -> Result<Option<String>, Error> {
+        let found = self.db.query_row(
+            "SELECT jti FROM granted WHERE request = ?1",
+            [hash],
+            |row| row.get(0),
+        );
+        Ok(found.optional()?)
+    }
+
+    fn settled_called(&mut self, id: &str) -> Result<Vec<Asked>, Error> {
+        let mut query = self.db.prepare_cached(
+            "SELECT hash, id, host, sub, at, jws FROM request
+             WHERE id = ?1 OR hash = (SELECT request FROM granted WHERE jti = ?1)",
+        )?;
+        let rows = query.query_map([id], |row| {
+            Ok(Asked {
+                hash: row.get(0)?,
+                id: row.get(1)?,
+                host: row.get(2)?,
+                sub: row.get(3)?,
+                at: uint(row, 4)?,
+                jws: row.get(5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn host_says(&mut self, host: &str, hash: &str, says: &HostSays) -> Result<(), Error> {
+        self.db.execute(
+            "INSERT INTO host_said (request, active, why)
+             SELECT request, ?3, ?4 FROM granted WHERE request = ?2 AND host = ?1
+             ON CONFLICT DO NOTHING",
+            params![host, hash, says.active, says.why],
+        )?;
+        Ok(())
+    }
+
+    fn host_said(&mut self, hash: &str) -> Result<Option<HostSays>, Error> {
+        let found = self.db.query_row(
+            "SELECT active, why FROM host_said WHERE request = ?1",
+            [hash],
+            |row| {
+                Ok(HostSays {
+                    active: row.get(0)?,
+                    why: row.get(1)?,
+                })
+            },
+        );
+        Ok(found.optional()?)
+    }
+
+    fn persons_key(&mut self, kid: &str) -> Result<(), Error> {
+        self.db.execute(
+            "INSERT INTO person_key (kid) VALUES (?1) ON CONFLICT DO NOTHING",
+            [kid],
+        )?;
+        Ok(())
     }
 
     fn revoke(

@@ -6,6 +6,8 @@
     reason = "each test file uses a part; a failed expectation is a failed test"
 )]
 
+pub mod people;
+
 use api::token::Token;
 use api::{Address, Client, Enrol, Enrolled, Error, Event, Events, Join, Kind, Roots, Transport};
 use jit_issuer::config::{Config, Https};
@@ -111,6 +113,21 @@ impl Place {
         std::fs::write(self.dir.path().join("ca.pem"), &authority.pem).expect("authority");
         self.config.https = Some(https);
         authority
+    }
+
+    /// The same for the settings of a program.
+    pub fn https_text(&self) -> String {
+        let Some(https) = &self.config.https else {
+            return String::new();
+        };
+        format!(
+            "[https]\nlisten = \"{}\"\ncert = {:?}\nkey = {:?}\nurl = {:?}\nca = {:?}\n",
+            self.address(),
+            https.cert,
+            https.key,
+            https.url.as_deref().unwrap_or_default(),
+            https.ca.as_deref().unwrap_or(self.dir.path()),
+        )
     }
 
     pub fn address(&self) -> std::net::SocketAddr {

@@ -13,9 +13,30 @@ pub struct Issuer {
     /// PEM of the authority that must have certified it [default: the system's]
     #[arg(long, value_name = "FILE", global = true)]
     pub ca: Option<PathBuf>,
-    /// Public key to sign with [default: the first of the ssh-agent that the issuer knows]
+    /// Key to sign with: the public one of a key in the ssh-agent, or a private one without a passphrase, for machines
+    /// [default: the first of the ssh-agent that the issuer knows]
     #[arg(long, value_name = "FILE", global = true)]
     pub key: Option<PathBuf>,
+}
+
+impl Issuer {
+    /// Whether anything of it was said on the command line.
+    pub fn is_said(&self) -> bool {
+        self.issuer.is_some() || self.ca.is_some() || self.key.is_some()
+    }
+}
+
+/// Asking for a right on another host than this one.
+#[derive(Debug, Default, Args)]
+pub struct Remote {
+    /// Ask for a right on this host, by its name or id, from here: signed with your own key, no agent needed here
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Your account there [default: the only one you have]
+    #[arg(long, value_name = "LOGIN", requires = "host")]
+    pub login: Option<String>,
+    #[command(flatten)]
+    pub issuer: Issuer,
 }
 
 #[derive(Debug, Args)]

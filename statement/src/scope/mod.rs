@@ -5,10 +5,12 @@
 
 mod env;
 mod gap;
+mod narrow;
 mod within;
 
 pub use env::is_loader_variable;
 pub use gap::Gap;
+pub use narrow::{NotNarrow, narrow};
 pub use within::subset;
 
 use crate::detail::{All, AllOr, Command, Detail, Door};
