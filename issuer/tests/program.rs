@@ -7,11 +7,12 @@
 
 mod common;
 
-use api::{Client, Error, Kind, Revoke, Status};
+use api::token::Token;
+use api::{Client, Error, Kind, NewToken, Revoke, Status};
 use common::{Host, Place, ROLES, until_state};
 use statement::claims::Target;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 async fn elevate(client: &Client, host: &Host) {
@@ -39,8 +40,11 @@ impl Program {
             .map_or_else(|| "root".to_owned(), |u| u.name);
         let config = place.dir.path().join("issuer.toml");
         let text = format!(
-            "socket = {:?}\nstate_dir = {:?}\nroles = {:?}\nlink_user = {user:?}\n",
-            place.config.socket, place.config.state_dir, place.config.roles
+            "socket = {:?}\nstate_dir = {:?}\nroles = {:?}\nlink_user = {user:?}\n{}",
+            place.config.socket,
+            place.config.state_dir,
+            place.config.roles,
+            place.https_text(),
         );
         std::fs::write(&config, text).expect("config");
         let child = Command::new(env!("CARGO_BIN_EXE_jit-issuer"))
@@ -48,7 +52,7 @@ impl Program {
             .arg("--config")
             .arg(&config)
             .env("NOTIFY_SOCKET", place.dir.path().join("notify"))
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(place.dir.path().join("log")).expect("log"))
             .spawn()
             .expect("program");
         Self { child }
@@ -112,6 +116,51 @@ async fn after_a_kill_no_number_comes_again_and_nothing_answered_is_lost() {
         assert!(state.state_seq > state_seq, "round {round}");
         state_seq = state.state_seq;
         after = got[0].id.expect("number");
+    }
+}
+
+/// What is written is read by many: no secret of anybody, and no statement, is in it.
+#[tokio::test]
+async fn no_secret_and_no_statement_reaches_the_log() {
+    let mut place = Place::new();
+    let ca = place.https();
+    let client = place.client();
+    let program = Program::start(&place);
+    program.answers(&client).await;
+    let new = NewToken {
+        host: "a".to_owned(),
+        labels: [].into(),
+        life_s: 60,
+        replace: false,
+    };
+    let text = client.new_token(&new).await.expect("token").token;
+    let token = Token::decode(&text).expect("token");
+    let mut host = Host::new("a");
+    // Used in vain, by a wrong proof, and well.
+    let refused = host.join(&token, |proof| proof.iss.push('x')).await;
+    assert!(refused.is_err());
+    host.join(&token, |_| ()).await.expect("enrolled");
+    let request = host.sign(&host.request());
+    client.submit(&request).await.expect("answer");
+    client.submit("rubbish").await.expect_err("refused");
+    let away = place.away(&ca.roots());
+    let word = host.say(&host.word());
+    for word in [word.as_str(), "rubbish"] {
+        let _ = away.stream(&host.id, 0, Some(word)).await;
+    }
+    drop(program);
+    let log = std::fs::read_to_string(place.dir.path().join("log")).expect("log");
+    assert!(log.contains("enrolled"), "{log}");
+    let keys = std::fs::read_dir(place.config.state_dir.join("keys")).expect("keys");
+    let keys = keys.map(|k| std::fs::read(k.expect("key").path()).expect("key"));
+    let secrets = [text, token.secret, request, word];
+    for secret in secrets
+        .into_iter()
+        .chain(keys.map(|k| statement::digest::encode(&k)))
+    {
+        // Its end: a beginning may be the same for all of a kind.
+        let end = &secret[secret.len() - 24..];
+        assert!(!log.contains(end), "{end} is in the log:\n{log}");
     }
 }
 
