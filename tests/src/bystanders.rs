@@ -7,16 +7,12 @@ use serde_json::Value;
 
 use crate::Host;
 
-/// Calls sudo in turn as root, carol and bob until told to stop, then writes what it saw.
+/// Calls sudo in turn as PEOPLE until told to stop, then writes what it saw.
 const SCRIPT: &str = r#"
 import json, signal, subprocess, time
 stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-people = {
-    "root": (["sudo", "-n", "true"], 0, ""),
-    "carol": (["runuser", "-u", "carol", "--", "sudo", "-n", "true"], 0, ""),
-    "bob": (["runuser", "-u", "bob", "--", "sudo", "-n", "true"], 1, "sudo: a password is required\n"),
-}
+people = {PEOPLE}
 seen = {"calls": 0, "steady": 0.0, "wrong": []}
 last = {who: 0.0 for who in people}
 row = [0.0, 0.0]
@@ -32,37 +28,61 @@ while not stop:
         if (ended.returncode, ended.stdout) != (code, text):
             seen["wrong"].append([who, ended.returncode, ended.stdout])
     time.sleep(PAUSE)
-with open("/run/bystanders.json", "w") as out:
+with open("/run/UNIT.json", "w") as out:
     json.dump(seen, out)
 "#;
+
+const OTHERS: &str = r#"
+    "root": (["sudo", "-n", "true"], 0, ""),
+    "carol": (["runuser", "-u", "carol", "--", "sudo", "-n", "true"], 0, ""),
+    "bob": (["runuser", "-u", "bob", "--", "sudo", "-n", "true"], 1, "sudo: a password is required\n"),
+"#;
+const HOLDER: &str = r#""alice": (["runuser", "-u", "alice", "--", "sudo", "-n", "true"], 0, "")"#;
 
 /// They run in a service of their own in the host.
 pub struct Bystanders<'a> {
     host: &'a Host,
+    unit: &'static str,
 }
 
 impl<'a> Bystanders<'a> {
     /// Starts calling, with this long between two rounds.
     #[track_caller]
     pub fn start(host: &'a Host, pause: Duration) -> Self {
-        let script = SCRIPT.replace("PAUSE", &pause.as_secs_f32().to_string());
+        Self::call(host, pause, "bystanders", OTHERS)
+    }
+
+    /// Alice, who holds a grant for sudo and uses it all the time: she is refused by nobody.
+    #[track_caller]
+    pub fn holder(host: &'a Host, pause: Duration) -> Self {
+        Self::call(host, pause, "holder", HOLDER)
+    }
+
+    #[track_caller]
+    fn call(host: &'a Host, pause: Duration, unit: &'static str, people: &str) -> Self {
+        let script = SCRIPT
+            .replace("PAUSE", &pause.as_secs_f32().to_string())
+            .replace("PEOPLE", people)
+            .replace("UNIT", unit);
         // A call under way is waited for, not killed.
-        let unit = ["--unit=bystanders", "--property=KillMode=mixed"];
+        let name = format!("--unit={unit}");
+        let unit_options = [name.as_str(), "--property=KillMode=mixed"];
         let argv = [
             &["systemd-run", "--quiet", "--collect"],
-            &unit[..],
+            &unit_options[..],
             &["python3", "-c", &script],
         ];
         host.run(&argv.concat()).ok();
-        Self { host }
+        Self { host, unit }
     }
 
     /// Ends the calls and fails the test if one of them went otherwise than on a host without jit.
     #[track_caller]
     pub fn noticed_nothing(self) -> Calls {
-        self.host.run(&["systemctl", "stop", "bystanders"]).ok();
-        let seen: Value = serde_json::from_str(&self.host.read("/run/bystanders.json"))
-            .expect("the record of the calls");
+        self.host.run(&["systemctl", "stop", self.unit]).ok();
+        let path = format!("/run/{}.json", self.unit);
+        let seen: Value =
+            serde_json::from_str(&self.host.read(&path)).expect("the record of the calls");
         let wrong = seen["wrong"].as_array().expect("a list");
         assert!(wrong.is_empty(), "others noticed: {wrong:#?}");
         let count = seen["calls"].as_u64().expect("a number");
