@@ -70,7 +70,8 @@ lint-packages:
 	lintian --allow-root --fail-on error,warning $(PACKAGES)/*.deb
 	rpmlint --strict -c packaging/rpm/rpmlint.toml $(PACKAGES)/*.rpm
 	scripts/lint-programs $(PACKAGES)
-	judges=$$(scripts/judges) && "$$judges/bin/python" scripts/lint-sboms $(PREFIX_STAGE)
+	judges=$$(scripts/judges) && "$$judges/bin/python" scripts/lint-sboms $(PREFIX_STAGE) && \
+		PATH="$$judges/bin:$$PATH" ansible-lint --offline --profile production packaging/ansible
 	scripts/build-debs $(PREFIX_STAGE) target/again >/dev/null
 	scripts/build-rpms $(PREFIX_STAGE) target/again >/dev/null
 	diff -r $(PACKAGES) target/again

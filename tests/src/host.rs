@@ -66,10 +66,16 @@ impl Host {
         host
     }
 
+    /// Debian 12 with what provisioning needs: cloud-init, and what Ansible asks of a host.
+    #[track_caller]
+    pub fn with_more() -> Self {
+        Self::on(vec![tree::more_base()])
+    }
+
     /// Debian 12 with rpm, fitted as distributions that use it are: PAM's modules are found in `/usr/lib64/security`.
     #[track_caller]
     pub fn with_rpm() -> Self {
-        let host = Self::on(vec![tree::rpm_base()]);
+        let host = Self::with_more();
         host.sh("ln -s /usr/lib/*-linux-gnu/security /usr/lib64/security")
             .ok();
         host
@@ -87,7 +93,7 @@ impl Host {
     /// Debian 12 whose rsyslog can receive over RELP and TLS. Otherwise as [`Host::ready`].
     #[track_caller]
     pub fn ready_with_receivers() -> Self {
-        let host = Self::boot_from(Release::Bookworm, tree::receivers_base(), true);
+        let host = Self::boot_from(Release::Bookworm, tree::more_base(), true);
         host.set_up();
         host
     }

@@ -52,10 +52,9 @@ pub fn make_all() {
         for release in [Release::Bookworm, Release::Trixie] {
             installed(release, &base(release), &packages);
         }
-        for base in [names_base(), receivers_base(), syslog_ng_base()] {
+        for base in [names_base(), more_base(), syslog_ng_base()] {
             installed(Release::Bookworm, &base, &packages);
         }
-        rpm_base();
     });
     command::must("sync", &[], Duration::from_secs(300));
 }
@@ -64,12 +63,6 @@ pub fn make_all() {
 #[track_caller]
 pub(crate) fn base(release: Release) -> Cached {
     debian(release.name(), release, &release.packages())
-}
-
-/// A base tree that brings rpm too.
-#[track_caller]
-pub(crate) fn rpm_base() -> Cached {
-    base_with(Release::Bookworm, "rpm", "rpm")
 }
 
 /// The base tree with further packages of Debian's, named for what they are: `kind`.
@@ -87,11 +80,12 @@ pub(crate) fn names_base() -> Cached {
     base_with(Release::Bookworm, "names", packages)
 }
 
-/// A base tree whose rsyslog can receive over RELP and TLS.
+/// A base tree with what single tests need beside: rpm, an rsyslog that can receive over RELP and TLS, cloud-init (which does nothing
+/// where no cloud is), and what Ansible asks of a host.
 #[track_caller]
-pub(crate) fn receivers_base() -> Cached {
-    let packages = "rsyslog-relp,rsyslog-gnutls,openssl";
-    base_with(Release::Bookworm, "siem", packages)
+pub(crate) fn more_base() -> Cached {
+    let packages = "rpm,rsyslog-relp,rsyslog-gnutls,openssl,cloud-init,python3-apt";
+    base_with(Release::Bookworm, "more", packages)
 }
 
 /// A base tree whose syslog is syslog-ng: it and rsyslog exclude each other.
