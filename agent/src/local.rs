@@ -18,7 +18,7 @@ const NAME: &str = "jit-agent";
 const FACILITY: &str = "10";
 
 /// By record type, never changed: journald's catalog (`packaging/catalog/jit.catalog`) explains each.
-pub const MESSAGE_IDS: [(&str, &str); 22] = [
+pub const MESSAGE_IDS: [(&str, &str); 24] = [
     (kind::START, "1283486086c74b38a8095416a1b176cb"),
     (kind::STOP, "ceb4ade677e44d3eaef203b0e0778a37"),
     (kind::REQUEST, "4e9f3a4bab7b42b5860d2a9a616659e4"),
@@ -38,6 +38,8 @@ pub const MESSAGE_IDS: [(&str, &str); 22] = [
     (kind::ENROL, "ada5ee1118f44a7cacc9a4ea4c0f6b60"),
     (kind::CLOCK, "7c098cec8b274b53b25e56656a66422b"),
     (kind::BREAKGLASS, "44cb1373e99c49d2bf65896226f9908a"),
+    (kind::HEARTBEAT, "1477150be5824b27a55c9e98c7b4221a"),
+    (kind::WITNESS, "b5dd77f85f3f4cb8ae7cd474d29fc448"),
     (kind::ALERT, "1074e785ed414c61a2ccbe92cb5cb004"),
     (kind::RECOVERY, "26acc078f094475f8c3e510b7dc182be"),
     (kind::PROBE, "d8b765ee520e4d9daf8cccec3e04807b"),

@@ -444,7 +444,13 @@ Prints the key that a checker needs: hand it over by another way than the folder
         /// New or empty folder
         #[arg(value_name = "DIR")]
         to: PathBuf,
+        /// Only as far as the witness cosigned it: the checkpoint then carries its line
+        #[arg(long)]
+        witnessed: bool,
     },
+    /// What guards the journal: flags, file system, head, and what its witness last cosigned
+    #[command(after_help = "Exit code 7 when something is wrong.")]
+    Attest,
     /// Print a proof that one record is in the log (C2SP tlog-proof)
     #[command(after_help = "\
 Example:
@@ -452,6 +458,9 @@ Example:
     Prove {
         /// Number of the record
         index: u64,
+        /// With the head that the witness cosigned last, which must be over that record
+        #[arg(long)]
+        witnessed: bool,
     },
 }
 

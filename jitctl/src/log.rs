@@ -5,7 +5,7 @@ use crate::context::{Context, need_root};
 use crate::exit::{Code, Exit};
 use crate::failure::{Failure, SCHEMA_VERSION};
 use crate::output::{Line, Style};
-use crate::{log_against, log_search, log_tree};
+use crate::{log_against, log_search, log_tree, log_witness};
 use journal::{Entry, Fault, Report};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -28,8 +28,9 @@ pub fn command(ctx: &Context, args: &args::Log) -> Result<u8, Failure> {
         args::Log::Search { filter } => Ok(log_search::search(ctx, filter)),
         args::Log::Tail { last, follow } => Ok(log_search::tail(ctx, *last, *follow)),
         args::Log::Show { last } => Ok(show(ctx, *last)),
-        args::Log::Export { to } => log_tree::export(ctx, to),
-        args::Log::Prove { index } => log_tree::prove(ctx, *index),
+        args::Log::Export { to, witnessed } => log_tree::export(ctx, to, *witnessed),
+        args::Log::Attest => log_witness::attest(ctx),
+        args::Log::Prove { index, witnessed } => log_tree::prove(ctx, *index, *witnessed),
     }
 }
 
@@ -69,6 +70,18 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
             "{} records of the receiver compared; it lacks {} between its first and last.",
             against.compared, against.lacking
         )));
+    }
+    if let Some(kept) = log_witness::kept()? {
+        // Entries behind a hole count as there: what is gone is named above.
+        let next = report
+            .sealed
+            .as_ref()
+            .map_or(report.entries, |sealed| sealed.size);
+        let seen = log_witness::compare(kept, next);
+        ok &= seen.fault().is_none();
+        value["ok"] = json!(ok);
+        value["witness"] = seen.to_json();
+        lines.push(seen.line());
     }
     ctx.out.json(&value);
     ctx.out.lines(&lines);

@@ -4,15 +4,16 @@ use crate::context::Context;
 use crate::exit::Code;
 use crate::failure::{Failure, SCHEMA_VERSION};
 use crate::log::{DIR, HEAD};
+use crate::log_witness;
 use crate::output::Line;
-use journal::{Error, HostKey, Signing, TreeHead};
+use journal::{Cosigned, Error, HostKey, Signing, TreeHead};
 use serde_json::{Value, json};
 use std::path::Path;
 
 const HOST_KEY: &str = "/var/lib/jit/host.key";
 const MACHINE_ID: &str = "/etc/machine-id";
 
-pub fn export(ctx: &Context, to: &Path) -> Result<u8, Failure> {
+pub fn export(ctx: &Context, to: &Path, witnessed: bool) -> Result<u8, Failure> {
     if to
         .read_dir()
         .is_ok_and(|mut entries| entries.next().is_some())
@@ -21,7 +22,9 @@ pub fn export(ctx: &Context, to: &Path) -> Result<u8, Failure> {
         return Err(Failure::new(Code::Usage, text).hint("Give a new folder."));
     }
     let (origin, key) = identity()?;
-    let head = journal::export(Path::new(DIR), to, signing(&origin, &key)).map_err(failure)?;
+    let cosigned = cosigned(witnessed)?;
+    let signing = signing(&origin, &key, cosigned.as_ref());
+    let head = journal::export(Path::new(DIR), to, signing).map_err(failure)?;
     ctx.out.json(&head_json(&head));
     ctx.out.lines(&[
         Line::new(format!("{} entries in ", head.size)).text(to.display().to_string()),
@@ -30,13 +33,17 @@ pub fn export(ctx: &Context, to: &Path) -> Result<u8, Failure> {
     for key in &head.keys {
         ctx.out.line(key.vkey());
     }
+    if let Some(witness) = &head.witness {
+        ctx.out.line(witness.vkey());
+    }
     Ok(0)
 }
 
-pub fn prove(ctx: &Context, index: u64) -> Result<u8, Failure> {
+pub fn prove(ctx: &Context, index: u64, witnessed: bool) -> Result<u8, Failure> {
     let (origin, key) = identity()?;
-    let (proof, head) =
-        journal::prove(Path::new(DIR), index, signing(&origin, &key)).map_err(failure)?;
+    let cosigned = cosigned(witnessed)?;
+    let signing = signing(&origin, &key, cosigned.as_ref());
+    let (proof, head) = journal::prove(Path::new(DIR), index, signing).map_err(failure)?;
     let mut value = head_json(&head);
     value["index"] = json!(index);
     value["proof"] = json!(proof);
@@ -54,12 +61,29 @@ fn head_json(head: &TreeHead) -> Value {
         "size": head.size,
         "checkpoint": head.note,
         "keys": keys,
+        "witness": head.witness.as_ref().map(journal::WitnessKey::vkey),
     })
 }
 
-fn signing<'a>(origin: &'a str, key: &'a HostKey) -> Signing<'a> {
-    let head = Some(Path::new(HEAD));
-    Signing { head, origin, key }
+fn signing<'a>(origin: &'a str, key: &'a HostKey, cosigned: Option<&'a Cosigned>) -> Signing<'a> {
+    Signing {
+        head: Some(Path::new(HEAD)),
+        origin,
+        key,
+        cosigned,
+    }
+}
+
+/// What the witness cosigned last, if that is what is wanted.
+fn cosigned(witnessed: bool) -> Result<Option<Cosigned>, Failure> {
+    if !witnessed {
+        return Ok(None);
+    }
+    let none = || {
+        let hint = "Its witness is the issuer: see `jitctl status`.";
+        Failure::new(Code::NotFound, "No witness has cosigned the journal yet.").hint(hint)
+    };
+    log_witness::kept()?.ok_or_else(none).map(Some)
 }
 
 /// The origin of a log without seals, `jit/<host id>/<log>`, and the key that says that it is this host's.

@@ -37,6 +37,7 @@ mod log;
 mod log_against;
 mod log_search;
 mod log_tree;
+mod log_witness;
 mod output;
 mod person;
 mod policies;

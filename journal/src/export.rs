@@ -2,6 +2,7 @@
 //! so that programs that know nothing of this one can check both.
 
 use crate::check::check_with;
+use crate::cosigned::Cosigned;
 use crate::durable;
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
@@ -9,6 +10,7 @@ use crate::merkle::{Frontier, Hash, Inclusion, leaf, leaf_text};
 use crate::note::{HostKey, NoteKey, base64, checkpoint, is_name, signed};
 use crate::read::read;
 use crate::watch::SealedHead;
+use crate::witness::WitnessKey;
 use std::path::Path;
 
 /// Hashes or entries of a full tile.
@@ -26,6 +28,8 @@ pub struct TreeHead {
     pub root: Hash,
     /// Keys of the signatures, in their order. Tell them to a verifier by another way than with the tree.
     pub keys: Vec<NoteKey>,
+    /// Of its cosignature, if it has one.
+    pub witness: Option<WitnessKey>,
     /// The signed note.
     pub note: String,
 }
@@ -39,6 +43,8 @@ pub struct Signing<'a> {
     pub origin: &'a str,
     /// The host's key: the one that never changes.
     pub key: &'a HostKey,
+    /// Only as far as a witness cosigned it: the note is this one, with the witness's line.
+    pub cosigned: Option<&'a Cosigned>,
 }
 
 /// Writes the log in `dir` as a tree below `to`, which must not exist or be empty. Entries that are too long for the
@@ -51,7 +57,7 @@ pub fn export(dir: &Path, to: &Path, signing: Signing<'_>) -> Result<TreeHead, E
     let mut tiles = Tiles::default();
     let mut tree = Frontier::default();
     durable::make_dir(to).map_err(|error| Error::io("make", to, error))?;
-    leaves(dir, limit(sealed.as_ref()), |index, record| {
+    leaves(dir, limit(sealed.as_ref(), signing), |index, record| {
         let text = leaf_text(record);
         if text.len() != record.len() {
             write(to, &format!("records/{index}.json"), record)?;
@@ -73,7 +79,7 @@ pub fn export(dir: &Path, to: &Path, signing: Signing<'_>) -> Result<TreeHead, E
 pub fn prove(dir: &Path, index: u64, signing: Signing<'_>) -> Result<(String, TreeHead), Error> {
     let sealed = sound(dir, signing)?;
     let mut tree = Frontier::default();
-    leaves(dir, limit(sealed.as_ref()), |_, record| {
+    leaves(dir, limit(sealed.as_ref(), signing), |_, record| {
         tree.push(leaf(&leaf_text(record)));
         Ok(())
     })?;
@@ -104,8 +110,39 @@ fn sound(dir: &Path, signing: Signing<'_>) -> Result<Option<SealedHead>, Error> 
     }
 }
 
-fn limit(sealed: Option<&SealedHead>) -> u64 {
-    sealed.map_or(u64::MAX, |sealed| sealed.size)
+fn limit(sealed: Option<&SealedHead>, signing: Signing<'_>) -> u64 {
+    let cosigned = signing.cosigned.and_then(Cosigned::verified);
+    let most = sealed.map_or(u64::MAX, |sealed| sealed.size);
+    cosigned.map_or(most, |(claimed, _)| claimed.size.min(most))
+}
+
+/// The note that a witness cosigned, if it is over exactly this tree.
+fn witnessed(tree: &Frontier, cosigned: &Cosigned, host: &HostKey) -> Result<TreeHead, Error> {
+    let wrong = |what: &str| {
+        let fault = Fault::new(FaultKind::SealInvalid, "", what);
+        Err(Error::Unsound(Box::new(fault)))
+    };
+    let Some((claimed, key)) = cosigned.verified() else {
+        return wrong("what is kept of the witness is no cosignature of it");
+    };
+    if tree.size() < claimed.size {
+        return wrong("the log has fewer entries than its witness cosigned: rollback");
+    }
+    if tree.root() != claimed.root {
+        return wrong("the entries are not those its witness cosigned: fork");
+    }
+    let host = NoteKey {
+        name: claimed.origin.clone(),
+        public: host.public(),
+    };
+    Ok(TreeHead {
+        note: claimed.note() + &cosigned.cosignature,
+        origin: claimed.origin,
+        size: claimed.size,
+        root: claimed.root,
+        keys: vec![host],
+        witness: Some(key),
+    })
 }
 
 fn sign(
@@ -113,6 +150,9 @@ fn sign(
     sealed: Option<SealedHead>,
     signing: Signing<'_>,
 ) -> Result<TreeHead, Error> {
+    if let Some(cosigned) = signing.cosigned {
+        return witnessed(tree, cosigned, signing.key);
+    }
     let root = tree.root();
     let origin = match &sealed {
         Some(sealed) if (sealed.size, sealed.root) != (tree.size(), root) => {
@@ -143,6 +183,7 @@ fn sign(
         root,
         note: signed(&text, &lines),
         keys: lines.into_iter().map(|(key, _)| key).collect(),
+        witness: None,
     })
 }
 

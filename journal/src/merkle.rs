@@ -61,6 +61,19 @@ impl Frontier {
         &self.nodes
     }
 
+    /// The whole subtree over the `count` leaves from `first` on, if it is one of these.
+    pub fn subtree(&self, first: u64, count: u64) -> Option<Hash> {
+        let (mut at, mut left) = (0, self.size);
+        for hash in &self.nodes {
+            let width = 1 << left.ilog2();
+            if (at, width) == (first, count) {
+                return Some(*hash);
+            }
+            (at, left) = (at + width, left - width);
+        }
+        None
+    }
+
     pub fn push(&mut self, leaf: Hash) {
         self.push_subtree(leaf, 0);
     }

@@ -26,9 +26,8 @@ pub struct NoteKey {
 }
 
 impl NoteKey {
-    fn id(&self) -> [u8; 4] {
-        let sum = sha256(&[self.name.as_bytes(), b"\n", &[ED25519_TYPE], &self.public]);
-        [sum[0], sum[1], sum[2], sum[3]]
+    pub(crate) fn id(&self) -> [u8; 4] {
+        key_id(&self.name, ED25519_TYPE, &self.public)
     }
 
     /// The key as verifiers are told it: `name+id+base64`.
@@ -49,6 +48,12 @@ impl NoteKey {
             .verify(text.as_bytes(), signature)
             .is_ok()
     }
+}
+
+/// What signed-note calls a key beside its name.
+pub fn key_id(name: &str, kind: u8, public: &[u8; 32]) -> [u8; 4] {
+    let sum = sha256(&[name.as_bytes(), b"\n", &[kind], public]);
+    [sum[0], sum[1], sum[2], sum[3]]
 }
 
 /// The host's long-lived key, which says whose log this is.

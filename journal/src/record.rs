@@ -46,6 +46,10 @@ pub mod kind {
     pub const ENROL: &str = "enrol";
     /// The wall clock was set, or the host slept (`detail.set_by_ms`, `detail.slept_ms`).
     pub const CLOCK: &str = "clock";
+    /// A minute in which nothing else was written: shows a witness that the log goes on.
+    pub const HEARTBEAT: &str = "heartbeat";
+    /// What the log's witness said: a first head, trouble, a new generation.
+    pub const WITNESS: &str = "witness";
     /// A break-glass code: it came (`received`), was used (`allow`) or was wrong (`deny`).
     pub const BREAKGLASS: &str = "breakglass";
     /// Something that needs a person's eye: a clock set far, a fault, a failed ending.

@@ -2,8 +2,11 @@
 //! `golang.org/x/mod`.
 
 use super::*;
-use crate::{HostKey, Signing, TreeHead, export, prove};
-use signed_note::{Note, StandardVerifier, VerifierList};
+use crate::{
+    Claimed, Cosigned, Follower, HostKey, Signing, Standing, TreeHead, Witness, WitnessKey, export,
+    prove,
+};
+use signed_note::{Note, StandardVerifier, Verifier, VerifierList};
 use tlog_tiles::{
     Checkpoint, Error as TlogError, Hash, HashReader, Tile, TileHashReader, TileReader,
     check_record, record_hash, stored_hash_index,
@@ -14,7 +17,12 @@ const ORIGIN: &str = "jit/7b2e/0a1b";
 
 fn by<'a>(head: Option<&'a Path>, key: &'a HostKey) -> Signing<'a> {
     let origin = ORIGIN;
-    Signing { head, origin, key }
+    Signing {
+        head,
+        origin,
+        key,
+        cosigned: None,
+    }
 }
 
 fn key() -> HostKey {
@@ -178,6 +186,118 @@ fn a_proof_holds_for_its_entry_only() {
     }
     let past = prove(&log.dir(), 300, by(None, &key));
     assert!(matches!(past, Err(Error::NoEntry { size: 300, .. })));
+}
+
+/// A log, what its witness cosigned of it a while ago, and the witness's key.
+fn cosigned() -> (Log, Cosigned, Witness) {
+    let (log, _, _, key) = exported(300);
+    let pkcs8 = ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new());
+    let witness = Witness::from_pkcs8("local.0a1b/witness", pkcs8.unwrap().as_ref()).unwrap();
+    let name = format!("jit/7b2e/{}", crate::log_name(&log.dir()).unwrap());
+    let follower = Follower::open(&log.dir(), 270).unwrap();
+    let checkpoint =
+        crate::signed_checkpoint(&key, &crate::origin(&name, 2), 270, &follower.root());
+    let claimed = Claimed::parse(&checkpoint).unwrap();
+    let kept = Cosigned {
+        v: 1,
+        log: name,
+        generation: 2,
+        cosignature: witness.cosign(&claimed, 1_700_000_000),
+        checkpoint,
+        at: 1_700_000_000,
+        witness: witness.key().vkey(),
+    };
+    (log, kept, witness)
+}
+
+/// The part of tlog-cosignature that `signed_note` leaves to its callers, over its own key ids and signature lines.
+struct CosignatureJudge {
+    name: String,
+    id: u32,
+    key: Vec<u8>,
+}
+
+impl CosignatureJudge {
+    fn new(vkey: &str) -> Self {
+        let mut parts = vkey.splitn(3, '+');
+        let name = parts.next().unwrap().to_owned();
+        let id = u32::from_str_radix(parts.next().unwrap(), 16).unwrap();
+        let key = crate::note::from_base64(parts.next().unwrap()).unwrap();
+        assert_eq!((id, key[0]), (signed_note::key_id(&name, &key), 4));
+        Self { name, id, key }
+    }
+}
+
+impl Verifier for CosignatureJudge {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn key_id(&self) -> u32 {
+        self.id
+    }
+
+    fn verify(&self, msg: &[u8], sig: &[u8]) -> bool {
+        let (time, sig) = sig.split_at(8);
+        let time = u64::from_be_bytes(time.try_into().unwrap());
+        let signed = [format!("cosignature/v1\ntime {time}\n").as_bytes(), msg].concat();
+        let key =
+            ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, &self.key[1..]);
+        key.verify(&signed, sig).is_ok()
+    }
+}
+
+#[test]
+fn a_foreign_judge_verifies_the_cosignature_of_an_export() {
+    let (log, kept, witness) = cosigned();
+    let key = key();
+    let to = log.root.path().join("witnessed");
+    let signing = Signing {
+        cosigned: Some(&kept),
+        ..by(None, &key)
+    };
+    let tree = export(&log.dir(), &to, signing).unwrap();
+    assert_eq!(
+        (tree.size, tree.witness.as_ref()),
+        (270, Some(witness.key()))
+    );
+    assert_eq!(judge(&to, &tree.keys[0].vkey()).unwrap().len(), 270);
+    let note = Note::from_bytes(tree.note.as_bytes()).unwrap();
+    let judged = |vkey: &str| {
+        let judge: Box<dyn Verifier> = Box::new(CosignatureJudge::new(vkey));
+        note.verify(&VerifierList::new(vec![judge])).is_ok()
+    };
+    assert!(judged(&witness.key().vkey()));
+    let stranger = WitnessKey {
+        public: key.public(),
+        ..witness.key().clone()
+    };
+    assert!(!judged(&stranger.vkey()));
+    let (proof, _) = prove(&log.dir(), 269, signing).unwrap();
+    assert!(proof.ends_with(&kept.cosignature));
+    let past = prove(&log.dir(), 270, signing);
+    assert!(matches!(past, Err(Error::NoEntry { size: 270, .. })));
+}
+
+#[test]
+fn what_is_no_more_what_was_cosigned_is_named() {
+    let (log, kept, _) = cosigned();
+    let stands = |kept: &Cosigned, entries| kept.stands_in(&log.dir(), entries).unwrap();
+    assert_eq!(stands(&kept, 300), Standing::Whole);
+    assert_eq!(stands(&kept, 269), Standing::Rollback);
+    let other = filled(280);
+    assert_eq!(kept.stands_in(&other.dir(), 280).unwrap(), Standing::Fork);
+    let (key, to) = (key(), other.root.path().join("export"));
+    let signing = Signing {
+        cosigned: Some(&kept),
+        ..by(None, &key)
+    };
+    let refused = export(&other.dir(), &to, signing).unwrap_err();
+    assert!(refused.to_string().contains("fork"), "{refused}");
+    assert!(!to.join("checkpoint").exists());
+    let mut forged = kept.clone();
+    forged.at += 1;
+    assert_eq!(forged.verified(), None);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod about;
 mod cuts;
 mod damage;
 pub mod erasure;
+mod follow;
 mod judges;
 mod kill;
 mod life;

@@ -1,0 +1,237 @@
+//! What the journal's witness cosigned: `jitctl log attest`, and what `verify` and `export` make of it.
+
+use crate::context::Context;
+use crate::exit::{Code, Exit};
+use crate::failure::{Failure, SCHEMA_VERSION};
+use crate::log::{DIR, HEAD};
+use crate::output::{Line, Style};
+use crate::show;
+use journal::{Claimed, Cosigned, Follower, Standing};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const KEPT: &str = "/var/lib/jit/witness.json";
+/// A cosignature comes each minute.
+const OLD_S: u64 = 180;
+/// Keeps flags for those who come through it; the files of the layer below carry none.
+const OVERLAY: &str = "overlay";
+/// File systems that keep a file append-only.
+const KEEP_FLAGS: [&str; 5] = ["ext4", "ext3", "xfs", "btrfs", "tmpfs"];
+
+/// What this host keeps of its witness; `None` before the first cosignature.
+pub fn kept() -> Result<Option<Cosigned>, Failure> {
+    let fail = |why: &dyn std::fmt::Display| {
+        Failure::new(Code::Internal, format!("{KEPT} cannot be read: {why}."))
+    };
+    let text = match std::fs::read(KEPT) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(fail(&e)),
+    };
+    let kept: Cosigned = serde_json::from_slice(&text).map_err(|e| fail(&e))?;
+    match kept.verified() {
+        Some(_) => Ok(Some(kept)),
+        None => Err(fail(&"its cosignature is not that of the key it names")),
+    }
+}
+
+/// How the log stands to the newest cosignature.
+pub struct Seen {
+    pub kept: Cosigned,
+    pub size: u64,
+    pub standing: Result<Standing, String>,
+}
+
+/// Compares a log of so many entries with what was cosigned. Of another log it says nothing but that.
+pub fn compare(kept: Cosigned, entries: u64) -> Seen {
+    let size = Claimed::parse(&kept.checkpoint).map_or(0, |claimed| claimed.size);
+    let same_log = journal::log_name(Path::new(DIR))
+        .is_some_and(|name| kept.log.rsplit('/').next() == Some(name.as_str()));
+    let standing = if same_log {
+        kept.stands_in(Path::new(DIR), entries)
+            .map_err(|e| e.to_string())
+    } else {
+        // The log that was cosigned is not here.
+        Ok(Standing::Rollback)
+    };
+    Seen {
+        kept,
+        size,
+        standing,
+    }
+}
+
+impl Seen {
+    pub fn fault(&self) -> Option<String> {
+        let (size, at) = (self.size, show::time(self.kept.at));
+        match &self.standing {
+            Ok(Standing::Whole) => None,
+            Ok(Standing::Rollback) => Some(format!(
+                "rollback: the witness cosigned {size} entries at {at}; they are not all here"
+            )),
+            Ok(Standing::Fork) => Some(format!(
+                "fork: the first {size} entries are not those that the witness cosigned at {at}"
+            )),
+            Err(why) => Some(format!("not compared with the witness: {why}")),
+        }
+    }
+
+    pub fn to_json(&self) -> Value {
+        let standing = self.standing.as_ref().map_or("unreadable", |s| s.name());
+        json!({
+            "witness": self.kept.witness, "size": self.size, "at": show::time(self.kept.at),
+            "generation": self.kept.generation, "standing": standing,
+        })
+    }
+
+    pub fn line(&self) -> Line {
+        match self.fault() {
+            Some(fault) => Line::default().styled(Style::Bad, "FAULT  ").text(fault),
+            None => Line::new(format!("{} entries were cosigned at ", self.size))
+                .text(show::time(self.kept.at))
+                .text(" by ")
+                .text(self.kept.witness.split('+').next().unwrap_or_default()),
+        }
+    }
+}
+
+pub fn attest(ctx: &Context) -> Result<u8, Failure> {
+    let dir = Path::new(DIR);
+    let (segments, foreign) = journal::guards(dir)
+        .map_err(|e| Failure::new(Code::Internal, format!("{DIR} cannot be read: {e}.")))?;
+    let mut problems: Vec<String> = segments
+        .iter()
+        .filter_map(|s| Some(format!("{} {}", s.file, s.fault()?)))
+        .collect();
+    problems.extend(
+        foreign
+            .iter()
+            .map(|f| format!("{f:?} is no file of the journal")),
+    );
+    let flags = problems.is_empty();
+    let (mount, kind) = filesystem(dir);
+    let tier = match kind.as_str() {
+        _ if !flags => "plain",
+        kind if KEEP_FLAGS.contains(&kind) => "append-only",
+        OVERLAY => "mount-only",
+        kind => {
+            problems.push(format!(
+                "{kind} at {mount} is not known to keep files append-only"
+            ));
+            "plain"
+        }
+    };
+    let entries = match journal::head(Path::new(HEAD)) {
+        journal::Found::Head(head) => head.next,
+        journal::Found::Missing | journal::Found::Damaged(_) => {
+            problems.push(format!(
+                "{HEAD} cannot be read: a cut tail would not be noticed"
+            ));
+            0
+        }
+    };
+    let head = Follower::open(dir, entries);
+    if let Err(e) = &head {
+        problems.push(e.to_string());
+    }
+    let seen = kept()?.map(|kept| compare(kept, entries));
+    let age_s = seen.as_ref().map(|seen| now().saturating_sub(seen.kept.at));
+    problems.extend(seen.as_ref().and_then(Seen::fault));
+    if let Some(age_s) = age_s.filter(|age_s| *age_s > OLD_S) {
+        problems.push(format!("the newest cosignature is {age_s} s old"));
+    }
+    let root = head.as_ref().ok().map(|head| hex(&head.root()));
+    let shown: Vec<Value> = segments
+        .iter()
+        .map(|s| json!({ "file": s.file, "append_only": s.append_only, "immutable": s.immutable, "links": s.links }))
+        .collect();
+    ctx.out.json(&json!({
+        "schema_version": SCHEMA_VERSION,
+        "ok": problems.is_empty(),
+        "tier": tier,
+        "filesystem": kind,
+        "mount": mount,
+        "segments": shown,
+        "entries": entries,
+        "root": root,
+        "witness": seen.as_ref().map(Seen::to_json),
+        "witness_age_s": age_s,
+        "problems": problems,
+    }));
+    let mut lines = vec![
+        Line::new(format!(
+            "{} segments, {tier}, on {kind} at ",
+            segments.len()
+        ))
+        .text(&mount),
+        Line::new(format!("{entries} entries, root ")).text(root.as_deref().unwrap_or("unknown")),
+    ];
+    lines.push(match (&seen, age_s) {
+        (Some(seen), Some(age_s)) => seen.line().text(format!(", {age_s} s ago")),
+        _ => Line::new("No witness has cosigned it yet."),
+    });
+    lines.extend(
+        problems
+            .iter()
+            .map(|p| Line::default().styled(Style::Bad, "PROBLEM  ").text(p)),
+    );
+    ctx.out.lines(&lines);
+    let exit = if problems.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Problems
+    };
+    Ok(exit.code())
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Mount point and type of the file system that holds this directory.
+fn filesystem(dir: &Path) -> (String, String) {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    of_table(&table, dir).unwrap_or_else(|| ("/".to_owned(), "unknown".to_owned()))
+}
+
+fn of_table(table: &str, dir: &Path) -> Option<(String, String)> {
+    let entry = |line: &str| {
+        let (before, after) = line.split_once(" - ")?;
+        let at = before.split(' ').nth(4)?.to_owned();
+        Some((at, after.split(' ').next()?.to_owned()))
+    };
+    let above = |(at, _): &(String, String)| dir.starts_with(at);
+    // The last of those as deep lies on top.
+    table
+        .lines()
+        .filter_map(entry)
+        .filter(above)
+        .max_by_key(|(at, _)| at.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_and_last_mount_holds_a_directory() {
+        let table = "21 1 8:1 / / rw - ext4 /dev/a rw\n\
+                     22 21 8:2 / /var rw shared:1 - xfs /dev/b rw\n\
+                     23 22 0:5 / /var rw - overlay overlay rw\n\
+                     24 21 8:3 / /variant rw - vfat /dev/c rw\n";
+        let of = |dir: &str| of_table(table, Path::new(dir)).unwrap();
+        assert_eq!(
+            of("/var/log/jit"),
+            ("/var".to_owned(), "overlay".to_owned())
+        );
+        assert_eq!(of("/home"), ("/".to_owned(), "ext4".to_owned()));
+        assert_eq!(of_table("", Path::new("/")), None);
+    }
+}
