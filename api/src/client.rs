@@ -4,9 +4,9 @@ use crate::error::Error;
 use crate::sse;
 use crate::transport::Transport;
 use crate::types::{
-    AddBreakglass, AddedBreakglass, Approve, BackedUp, Decommission, Deny, Enrol, Enrolled, Event,
-    GiveBack, Health, HostInfo, Hosts, Join, MadeToken, NewToken, PROBLEM_TYPE, Problem, Rename,
-    Revoke, Revoked, Submit, Submitted,
+    AcceptLog, AddBreakglass, AddedBreakglass, Approve, BackedUp, Decommission, Deny, Enrol,
+    Enrolled, Event, GiveBack, Health, HostInfo, Hosts, Join, MadeToken, NewToken, PROBLEM_TYPE,
+    Problem, Rename, Revoke, Revoked, Submit, Submitted,
 };
 use crate::word::{self, Word};
 use crate::{BODY_MAX, path};
@@ -28,6 +28,18 @@ const CALL: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(3 * crate::HEARTBEAT_S);
 /// Bytes of an answer's head.
 const HEAD_MAX: usize = 16 * 1024;
+
+/// Bytes of a witness's answer: a few signature lines.
+const SAID_MAX: usize = 16 * 1024;
+
+/// What a witness says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// HTTP status; C2SP tlog-witness says what each means.
+    pub status: u16,
+    /// What came; of a problem document its code.
+    pub body: String,
+}
 
 /// Calls the issuer. Cheap to clone; holds no connection.
 #[derive(Clone, Debug)]
@@ -114,6 +126,41 @@ impl Client {
         bear(&mut request, word)?;
         let _: serde::de::IgnoredAny = self.whole(request).await?;
         Ok(())
+    }
+
+    /// Hands in a head of a host's journal (a body of C2SP `add-checkpoint`). Whatever the witness says is an answer.
+    ///
+    /// # Errors
+    /// [`Error`], when there is none.
+    pub async fn add_checkpoint(&self, host: &str, body: String) -> Result<Said, Error> {
+        let target = format!("{}?host={}", path::ADD_CHECKPOINT, percent(host));
+        let request = self.request(Method::POST, &target, Bytes::from(body))?;
+        self.timed(async {
+            let (response, _connection) = self.send(request).await?;
+            let status = response.status().as_u16();
+            if !matches!(status, 200 | 409) || is_problem(&response) {
+                return match problem(response).await? {
+                    Error::Problem(said) => Ok(Said {
+                        status,
+                        body: said.code().to_owned(),
+                    }),
+                    other => Err(other),
+                };
+            }
+            let body = collect(response).await?;
+            let text = String::from_utf8(body.to_vec()).ok();
+            let body = text
+                .filter(|text| text.len() <= SAID_MAX)
+                .unwrap_or_default();
+            Ok(Said { status, body })
+        })
+        .await
+    }
+
+    /// # Errors
+    /// [`Error`]; 404 for a host the issuer does not know.
+    pub async fn accept_log(&self, which: &AcceptLog) -> Result<HostInfo, Error> {
+        self.post(path::ACCEPT_LOG, which).await
     }
 
     /// Hands in a break-glass statement for its host.
@@ -449,13 +496,15 @@ async fn collect(response: Response<Incoming>) -> Result<Bytes, Error> {
     }
 }
 
+fn is_problem(response: &Response<Incoming>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(PROBLEM_TYPE.as_bytes()))
+}
+
 /// Any status but 200, as an error; a body that is no problem document leaves the status.
 async fn problem(response: Response<Incoming>) -> Result<Error, Error> {
     let status = response.status().as_u16();
-    let is_problem = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|t| t.as_bytes().starts_with(PROBLEM_TYPE.as_bytes()));
+    let is_problem = is_problem(&response);
     let body = collect(response).await?;
     let mut problem: Problem = is_problem
         .then(|| serde_json::from_slice(&body).ok())

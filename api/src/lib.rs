@@ -16,15 +16,16 @@ mod transport;
 mod types;
 pub mod word;
 
-pub use client::{Call, Client, Events};
+pub use client::{Call, Client, Events, Said};
 pub use error::Error;
 pub use tls::{BadRoots, Identity, Roots};
 pub use transport::{Address, BadUrl, Transport};
 pub use types::{
-    AddBreakglass, AddedBreakglass, Approve, AskAs, AskFor, BackedUp, Decommission, Deny, Enrol,
-    Enrolled, Event, GaveBack, GiveBack, Given, Health, HostAnswer, HostInfo, HostSays, Hosts,
-    Join, Kind, MadeToken, NewToken, PROBLEM_TYPE, Problem, Receipt, Rename, Revoke, Revoked, Seen,
-    Standing, Status, Submit, Submitted, Waiting, WaitingList, Withdraw,
+    AcceptLog, AddBreakglass, AddedBreakglass, Approve, AskAs, AskFor, BackedUp, Decommission,
+    Deny, Enrol, Enrolled, Event, GaveBack, GiveBack, Given, Health, HostAnswer, HostInfo,
+    HostSays, Hosts, Join, Kind, MadeToken, NewToken, PROBLEM_TYPE, Problem, Receipt, Rename,
+    Revoke, Revoked, Seen, Standing, Status, Submit, Submitted, Trouble, TroubleKind, Waiting,
+    WaitingList, Withdraw, Witnessed,
 };
 
 /// Paths of the calls.
@@ -46,6 +47,9 @@ pub mod path {
     pub const HOSTS: &str = "/v1/hosts";
     pub const RENAME: &str = "/v1/hosts/rename";
     pub const DECOMMISSION: &str = "/v1/hosts/decommission";
+    pub const ACCEPT_LOG: &str = "/v1/hosts/accept-log";
+    /// With `?host=`; C2SP tlog-witness.
+    pub const ADD_CHECKPOINT: &str = "/v1/witness/add-checkpoint";
     pub const RECEIPTS: &str = "/v1/receipts";
     pub const BREAKGLASS: &str = "/v1/breakglass";
     pub const BACKUP: &str = "/v1/backup";

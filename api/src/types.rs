@@ -317,6 +317,74 @@ pub struct HostInfo {
     pub decommissioned_at: Option<u64>,
     /// The newest receipt, and when it came.
     pub seen: Option<Seen>,
+    /// What is witnessed of its journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<Witnessed>,
+}
+
+/// The newest head of a host's journal that the issuer cosigned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witnessed {
+    /// First line of its checkpoints: which log.
+    pub origin: String,
+    /// The host's first log is 1.
+    pub generation: u64,
+    /// Entries.
+    pub size: u64,
+    /// Unix seconds; when it last had new entries.
+    pub grew_at: u64,
+    /// For longer than a host may say nothing.
+    pub silent: bool,
+    pub trouble: Option<Trouble>,
+    /// An administrator accepts that another log begins.
+    pub accepts: bool,
+    /// Beside trouble: the signed checkpoint that is known, with the issuer's cosignature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+}
+
+/// What is wrong with what a host showed of its journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trouble {
+    pub kind: TroubleKind,
+    /// Unix seconds.
+    pub at: u64,
+    /// In words.
+    pub what: String,
+    /// The checkpoint that shows it, signed by the host.
+    pub shown: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TroubleKind {
+    /// Less than was witnessed, or another log.
+    Rollback,
+    /// As much or more, and something else.
+    Fork,
+}
+
+impl TroubleKind {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Fork => "fork",
+        }
+    }
+}
+
+/// `POST /v1/hosts/accept-log`: the log of a host may begin anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptLog {
+    /// Id or name.
+    pub host: String,
+    /// For the issuer's log.
+    pub reason: String,
 }
 
 /// See [`Receipt`].

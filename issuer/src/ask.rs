@@ -5,7 +5,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::out;
-use api::{AddBreakglass, Client, Decommission, HostInfo, NewToken, Rename};
+use api::{AcceptLog, AddBreakglass, Client, Decommission, HostInfo, NewToken, Rename};
 use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,6 +37,13 @@ pub enum HostCommand {
     Decommission {
         host: String,
         /// Why; stands in the revocation
+        #[arg(long)]
+        reason: String,
+    },
+    /// Accept that the journal of a host is another one from now on: it was put back, written anew or begun anew
+    AcceptLog {
+        host: String,
+        /// Why; stands in the issuer's log
         #[arg(long)]
         reason: String,
     },
@@ -124,6 +131,14 @@ pub async fn host(config: &Config, command: &HostCommand) -> Result<(), Error> {
                 reason: reason.clone(),
             };
             let done = client.decommission(&which).await.map_err(Error::Asked)?;
+            out::say(format_args!("{}", line(&done)));
+        }
+        HostCommand::AcceptLog { host, reason } => {
+            let which = AcceptLog {
+                host: host.clone(),
+                reason: reason.clone(),
+            };
+            let done = client.accept_log(&which).await.map_err(Error::Asked)?;
             out::say(format_args!("{}", line(&done)));
         }
     }

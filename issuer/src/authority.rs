@@ -6,6 +6,7 @@ use crate::files;
 use crate::init::Layout;
 use crate::keys;
 use crate::store::{Head, Host, Minted, Next, Signed};
+use journal::Witness;
 use policy::Policy;
 use ring::rand::{SecureRandom, SystemRandom};
 use statement::breakglass::{VerifiedBreakglass, verify_breakglass};
@@ -17,7 +18,7 @@ use statement::limits::{MAX_REASON, MAX_TICKET, STATE_LIFE};
 use statement::people::Approval;
 use statement::role::Role;
 use statement::sign::{self, SignError, Signer};
-use statement::trust::{self, MAX_TRUST};
+use statement::trust::{self, MAX_TRUST, Use};
 use statement::{HostIdentity, Refused, Verified, asked, id, verify_persons_request};
 
 /// Keys, trust statement and the fixed members of all statements.
@@ -35,6 +36,7 @@ pub struct Authority {
     state: Signer,
     enrol: Signer,
     policy: Signer,
+    witness: Option<Witness>,
 }
 
 /// What a grant adds to its request.
@@ -64,18 +66,13 @@ impl Authority {
             .map_err(|e| Error::Keys(format!("{}: {e}", at.trust().display())))?;
         let ring = verified.ring();
         let claims = verified.claims();
-        let load = |name: &str, typ: Typ| {
-            if let Some(signer) = keys::credential(name)?
-                && ring.find(signer.kid(), typ).is_some()
-            {
-                return Ok(signer);
-            }
+        let find = |name: &str, key_use: Use| {
             // A key made for a rotation takes the place of the old one as soon as the trust statement names it.
-            for name in [&keys::coming(name), name] {
-                if keys::file(&at.keys(), name).exists() {
-                    let signer = keys::load(&at.keys(), name)?;
-                    if ring.find(signer.kid(), typ).is_some() {
-                        return Ok(signer);
+            for name in [keys::coming(name), name.to_owned()] {
+                if keys::exists(&at.keys(), &name) {
+                    let signer = keys::load(&at.keys(), &name)?;
+                    if keys::may(&ring, signer.kid(), key_use) {
+                        return Ok((name, signer));
                     }
                 }
             }
@@ -83,6 +80,15 @@ impl Authority {
                 "{} is not a key of the trust statement for this use",
                 keys::file(&at.keys(), name).display()
             )))
+        };
+        let load = |name: &str, key_use: Use| find(name, key_use).map(|(_, signer)| signer);
+        // One that was made before there were witnesses has no such key.
+        let witness = match ring.witnesses() {
+            [] => None,
+            _ => {
+                let (name, _) = find("witness", Use::Witness)?;
+                Some(keys::witness(&at.keys(), &name, &ring.witness_name())?)
+            }
         };
         let trust_domain = claims
             .iss
@@ -95,15 +101,22 @@ impl Authority {
             epoch: claims.epoch,
             trust_ver: claims.trust_ver,
             trust_exp: claims.exp,
-            grant: load("grant", Typ::Grant)?,
-            revocation: load("revocation", Typ::Revocation)?,
-            state: load("state", Typ::State)?,
-            enrol: load("enrol", Typ::Enrol)?,
-            policy: load("policy", Typ::Policy)?,
+            grant: load("grant", Use::Grant)?,
+            revocation: load("revocation", Use::Revocation)?,
+            state: load("state", Use::State)?,
+            enrol: load("enrol", Use::Enrol)?,
+            policy: load("policy", Use::Policy)?,
+            witness,
             ring: ring.clone(),
             trust,
             trust_hash,
         })
+    }
+
+    /// Cosigns heads of journals; none: this issuer is no witness.
+    #[must_use]
+    pub fn witness(&self) -> Option<&Witness> {
+        self.witness.as_ref()
     }
 
     /// What statements name as their maker, and hosts as whom they mean.

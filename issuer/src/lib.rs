@@ -34,5 +34,6 @@ mod stop;
 mod store;
 mod tail;
 pub mod trust;
+mod witness;
 
 pub use error::Error;

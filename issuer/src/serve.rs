@@ -18,6 +18,7 @@ use crate::rules::{Reload, Rules};
 use crate::stop;
 use crate::store::{Db, Sqlite};
 use crate::tail;
+use crate::witness;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -108,6 +109,8 @@ pub async fn serve(
         away: config.https.clone(),
         streams: Places::new(config.limits.streams),
         stop: stop.clone(),
+        silent_s: config.limits.silent_s,
+        started: clock::unix(),
     });
     // Everything that can fail comes before anything runs.
     let away = match &config.https {
@@ -145,6 +148,8 @@ pub async fn serve(
         },
         stop,
     ));
+    let watching = || tokio::spawn(witness::watch(Arc::clone(&app)));
+    let watch = authority.witness().map(|_| watching());
     out::info(format_args!(
         "serving at {} with policy version {}",
         config.socket.display(),
@@ -167,6 +172,10 @@ pub async fn serve(
     }
     out::info(format_args!("stopping"));
     stopping.now();
+    if let Some(watch) = watch {
+        watch.abort();
+        let _ = watch.await;
+    }
     let _ = server.await;
     if let Some(server) = away_server {
         let _ = server.await;

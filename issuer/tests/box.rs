@@ -42,7 +42,15 @@ fn init_makes_private_files_once() {
     names.sort();
     assert_eq!(
         names,
-        ["enrol", "grant", "policy", "revocation", "root", "state"]
+        [
+            "enrol",
+            "grant",
+            "policy",
+            "revocation",
+            "root",
+            "state",
+            "witness"
+        ]
     );
     assert_eq!(mode(&state.join("issuer.db")), 0o600);
     assert_eq!(mode(&state.join("trust.json")), 0o600);

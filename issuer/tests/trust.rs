@@ -164,7 +164,7 @@ fn root_keys_elsewhere_rotate_the_trust_statement() {
     shop.trust(&["rotate", "--install", &draft])
         .expect("installed");
     let three = verify_next(&two, &shop.in_force()).expect("hosts take it");
-    assert_eq!(three.claims().keys.len(), 5);
+    assert_eq!(three.claims().keys.len(), 6);
     let shown = shop.trust(&["show"]).expect("words");
     assert!(shown.contains("Version 3, epoch 1."), "{shown}");
     let exposed = shop.file("exposed");

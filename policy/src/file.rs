@@ -3,7 +3,7 @@
 use crate::duration;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use statement::detail::{Auth, Command, Door, OnEnd, Record};
+use statement::detail::{Auth, Command, Door, OnEnd, Record, Witnessed};
 use statement::people::Need;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,6 +48,8 @@ pub(crate) struct Role {
     pub on_end: Option<OnEnd>,
     #[serde(default)]
     pub unlock: Vec<Spanned<String>>,
+    /// When the journal's witness must have seen it.
+    pub witnessed: Option<Witnessed>,
 }
 
 #[derive(Deserialize)]

@@ -51,6 +51,8 @@ pub struct Limits {
     pub connections: usize,
     /// Of them, of one address; at least 1.
     pub connections_per_address: usize,
+    /// Seconds after which a host whose journal says nothing new is silent; 1 to 86400. Hosts say something each minute.
+    pub silent_s: u64,
 }
 
 impl Default for Issuer {
@@ -75,6 +77,7 @@ impl Default for Limits {
             streams: 1000,
             connections: 4096,
             connections_per_address: 1024,
+            silent_s: 150,
         }
     }
 }
@@ -101,6 +104,11 @@ impl Settings for Issuer {
             }
         }
         let limits = &self.limits;
+        if !(1..=86_400).contains(&limits.silent_s) {
+            let key = "limits.silent_s";
+            let what = format!("`{key}` must be 1 to 86400");
+            return Err(Wrong::new(key, what, "write seconds within these"));
+        }
         for (key, none) in [
             ("requests_per_minute", limits.requests_per_minute == 0),
             (

@@ -78,6 +78,16 @@ pub enum OnEnd {
     Report,
 }
 
+/// When the witness must have seen the journal, beside its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Witnessed {
+    /// Before the grant takes effect.
+    Grant,
+    /// Before it takes effect, and before each use.
+    Use,
+}
+
 /// Detail v1. `login` and `uid` are absent in a role and required in a request and a grant
 /// (see [`crate::claims`]), so they stand there beside the detail's other members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +132,9 @@ pub struct Detail {
     /// Protected files unlocked while the grant lives.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unlock: Vec<String>,
+    /// Absent: as the host's ceiling has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<Witnessed>,
 }
 
 fn nobody() -> AllOr<String> {

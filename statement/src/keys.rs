@@ -108,6 +108,14 @@ impl PublicKey {
         self.alg
     }
 
+    /// Its bytes, if it is an Ed25519 key.
+    pub fn ed25519(&self) -> Option<[u8; 32]> {
+        match self.alg {
+            Alg::Ed25519 => self.bytes.as_slice().try_into().ok(),
+            Alg::Es256 => None,
+        }
+    }
+
     pub fn to_jwk(&self) -> Jwk {
         match self.alg {
             Alg::Ed25519 => Jwk {
@@ -166,6 +174,17 @@ pub struct KeyRecord {
     pub exp: u64,
 }
 
+/// A pinned key that cosigns heads of journals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessRecord {
+    pub kid: String,
+    /// Ed25519.
+    pub public: [u8; 32],
+    /// Unix seconds, compared with a cosignature's time: `nbf <= time < exp`.
+    pub nbf: u64,
+    pub exp: u64,
+}
+
 /// The keys of one trust statement, and what that statement says about grants. Made only by
 /// [`crate::trust::VerifiedTrust::ring`].
 #[derive(Clone, Debug)]
@@ -174,6 +193,7 @@ pub struct KeyRing {
     pub(crate) rules: Rules,
     pub(crate) people: People,
     pub(crate) records: BTreeMap<String, KeyRecord>,
+    pub(crate) witnesses: Vec<WitnessRecord>,
 }
 
 impl KeyRing {
@@ -189,6 +209,17 @@ impl KeyRing {
     /// The pinned issuer.
     pub fn iss(&self) -> &str {
         &self.iss
+    }
+
+    /// Keys that cosign heads of journals; none: the issuer is no witness.
+    pub fn witnesses(&self) -> &[WitnessRecord] {
+        &self.witnesses
+    }
+
+    /// What cosignatures of this issuer are called: the name of a C2SP key.
+    pub fn witness_name(&self) -> String {
+        let domain = self.iss.trim_start_matches("spiffe://");
+        format!("{}/witness", domain.trim_end_matches("/issuer"))
     }
 
     /// Whether the root keys let this role be granted without people's approvals. A role that needs approvals never is.

@@ -1,7 +1,7 @@
 //! The role table: what a role's name stands for. The issuer signs it as part of the policy; the agent expands a
 //! role from it, and a grant may be narrower than its request, never wider.
 
-use crate::detail::{AllOr, Auth, Command, DETAIL_TYPE, Detail, Door, OnEnd, Record};
+use crate::detail::{AllOr, Auth, Command, DETAIL_TYPE, Detail, Door, OnEnd, Record, Witnessed};
 use serde::{Deserialize, Serialize};
 
 /// A detail without a person, and the times a request for it may ask for.
@@ -31,6 +31,8 @@ pub struct Role {
     pub on_end: OnEnd,
     #[serde(default)]
     pub unlock: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<Witnessed>,
     /// Seconds.
     pub default_s: u64,
     /// Seconds; a longer request is refused, not cut.
@@ -65,6 +67,7 @@ impl Role {
             record: self.record,
             on_end: self.on_end,
             unlock: self.unlock.clone(),
+            witnessed: self.witnessed,
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::Refused;
 use crate::claims::{Jwk, Typ};
 use crate::detail::AllOr;
-use crate::keys::{KeyRecord, KeyRing, PublicKey};
+use crate::keys::{KeyRecord, KeyRing, PublicKey, WitnessRecord};
 use crate::limits::Limits;
 use crate::people::{Need, People, Person};
 use crate::{digest, jws, strict};
@@ -28,17 +28,20 @@ pub enum Use {
     State,
     Enrol,
     Policy,
+    /// Cosigns the heads of hosts' journals (C2SP tlog-cosignature): no statement, and Ed25519 only.
+    Witness,
 }
 
 impl Use {
-    /// The one type of statement this use allows.
-    pub fn typ(self) -> Typ {
+    /// The one type of statement this use allows; a witness signs none.
+    pub fn typ(self) -> Option<Typ> {
         match self {
-            Use::Grant => Typ::Grant,
-            Use::Revocation => Typ::Revocation,
-            Use::State => Typ::State,
-            Use::Enrol => Typ::Enrol,
-            Use::Policy => Typ::Policy,
+            Use::Grant => Some(Typ::Grant),
+            Use::Revocation => Some(Typ::Revocation),
+            Use::State => Some(Typ::State),
+            Use::Enrol => Some(Typ::Enrol),
+            Use::Policy => Some(Typ::Policy),
+            Use::Witness => None,
         }
     }
 }
@@ -301,7 +304,7 @@ fn public_keys(jwks: &[Jwk]) -> Result<BTreeMap<String, PublicKey>, Refused> {
 }
 
 fn ring(claims: &TrustClaims) -> Result<KeyRing, Refused> {
-    let mut records = BTreeMap::new();
+    let (mut records, mut witnesses) = (BTreeMap::new(), Vec::new());
     for listed in &claims.keys {
         let key =
             PublicKey::from_jwk(&listed.jwk).map_err(|e| Refused::Trust { why: e.to_string() })?;
@@ -311,7 +314,18 @@ fn ring(claims: &TrustClaims) -> Result<KeyRing, Refused> {
             });
         }
         let kid = key.kid();
-        let typs = listed.uses.iter().map(|u| u.typ()).collect();
+        if listed.uses.contains(&Use::Witness) {
+            let public = key.ed25519().ok_or_else(|| Refused::Trust {
+                why: "the key of a witness is not Ed25519".to_owned(),
+            })?;
+            witnesses.push(WitnessRecord {
+                kid: kid.clone(),
+                public,
+                nbf: listed.nbf,
+                exp: listed.exp,
+            });
+        }
+        let typs = listed.uses.iter().filter_map(|u| u.typ()).collect();
         let record = KeyRecord {
             kid: kid.clone(),
             key,
@@ -335,5 +349,6 @@ fn ring(claims: &TrustClaims) -> Result<KeyRing, Refused> {
         rules: claims.rules.clone(),
         people: People::new(&claims.people)?,
         records,
+        witnesses,
     })
 }

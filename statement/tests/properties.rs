@@ -405,6 +405,7 @@ impl Asked {
             tty: true,
             once: true,
             unlock: vec![],
+            witnessed: None,
             auth: Auth::Password,
             record: Record::Full,
             on_end: OnEnd::Kill,

@@ -7,7 +7,7 @@ use jit_tests::{Host, Release};
 
 /// Every key that the running issuer signs with goes into the store and off the disk.
 const MOVE: &str = "set -e; mkdir -p -m 0700 /etc/credstore.encrypted; cd /var/lib/jit-issuer/keys
-for key in grant revocation state enrol policy; do
+for key in grant revocation state enrol policy witness; do
     systemd-creds encrypt --with-key=host --name=jit.issuer.$key $key.pk8 /etc/credstore.encrypted/jit.issuer.$key
     mv $key.pk8 /root/
 done

@@ -42,6 +42,7 @@ fn detail(doors: Vec<Door>) -> Detail {
         record: Record::None,
         on_end: OnEnd::Kill,
         unlock: vec![],
+        witnessed: None,
     }
 }
 

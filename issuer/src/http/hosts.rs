@@ -10,7 +10,8 @@ use crate::clock;
 use crate::config::Https;
 use crate::files;
 use crate::out;
-use crate::store::{Host, Joining, NewBreakglass, Token};
+use crate::store::{self, Host, Joining, NewBreakglass, Token};
+use crate::witness::is_silent;
 use api::token::{self, LIFE_MAX};
 use api::{
     AddBreakglass, AddedBreakglass, Decommission, Enrol, Enrolled, HostAnswer, HostInfo, Hosts,
@@ -228,12 +229,13 @@ fn bad_name() -> Fault {
 }
 
 pub async fn list(State(app): State<Arc<App>>) -> Answer<Hosts> {
-    let (hosts, mut receipts, head) = app
+    let (hosts, mut receipts, logs, head) = app
         .db
         .call(|core| {
             Ok((
                 core.store.hosts()?,
                 core.store.receipts()?,
+                core.store.all_witnessed()?,
                 core.store.head()?,
             ))
         })
@@ -242,6 +244,7 @@ pub async fn list(State(app): State<Arc<App>>) -> Answer<Hosts> {
         .into_iter()
         .map(|host| HostInfo {
             seen: receipts.remove(&host.id),
+            witnessed: logs.get(&host.id).and_then(|known| witnessed(&app, known)),
             ..info(host)
         })
         .collect();
@@ -422,7 +425,7 @@ pub(super) async fn find(app: &App, which: &str) -> Result<Host, Fault> {
     }
 }
 
-fn info(host: Host) -> HostInfo {
+pub(super) fn info(host: Host) -> HostInfo {
     HostInfo {
         id: host.id,
         name: host.name,
@@ -430,5 +433,24 @@ fn info(host: Host) -> HostInfo {
         enrolled_at: host.enrolled_at,
         decommissioned_at: host.gone_at,
         seen: None,
+        witnessed: None,
     }
+}
+
+/// For people.
+pub(super) fn witnessed(app: &App, known: &store::Witnessed) -> Option<api::Witnessed> {
+    let head = journal::Claimed::parse(&known.note)?;
+    Some(api::Witnessed {
+        origin: head.origin,
+        generation: known.generation,
+        size: head.size,
+        grew_at: known.grew_at,
+        silent: is_silent(known, app.started, clock::unix(), app.silent_s),
+        trouble: known.trouble.clone(),
+        accepts: known.accepts,
+        checkpoint: known
+            .trouble
+            .is_some()
+            .then(|| format!("{}{}", known.note, known.cosignature)),
+    })
 }

@@ -4,7 +4,9 @@
 use super::App;
 use super::calls::Answer;
 use super::problem::Fault;
-use crate::clock::Monotonic;
+use crate::clock::{self, Monotonic};
+use crate::store::Witnessed;
+use crate::witness::is_silent;
 use api::Health;
 use axum::Json;
 use axum::extract::State;
@@ -88,13 +90,14 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Answer<Health> {
 }
 
 pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fault> {
-    let (head, hosts, receipts) = app
+    let (head, hosts, receipts, logs) = app
         .db
         .call(|core| {
             Ok((
                 core.store.head()?,
                 core.store.hosts()?,
                 core.store.receipts()?,
+                core.store.all_witnessed()?,
             ))
         })
         .await?;
@@ -107,6 +110,9 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fault> {
                 .is_none_or(|s| s.rev_serial < head.rev_serial)
         })
         .count();
+    let logs: Vec<_> = enrolled.clone().filter_map(|h| logs.get(&h.id)).collect();
+    let now = clock::unix();
+    let silent = |log: &&&Witnessed| is_silent(log, app.started, now, app.silent_s);
     let count = |c: &AtomicU64| c.load(Ordering::Relaxed);
     let calls = &app.counters;
     let mut text = String::new();
@@ -132,6 +138,21 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fault> {
             "jit_issuer_hosts_behind",
             "Enrolled hosts that have not said that they applied the newest revocation",
             behind as u64,
+        ),
+        (
+            "jit_issuer_witnessed_hosts",
+            "Enrolled hosts whose journals are witnessed",
+            logs.len() as u64,
+        ),
+        (
+            "jit_issuer_witness_silent_hosts",
+            "Of them, those whose journals say nothing new",
+            logs.iter().filter(silent).count() as u64,
+        ),
+        (
+            "jit_issuer_witness_trouble_hosts",
+            "Of them, those that showed a rollback or a fork",
+            logs.iter().filter(|log| log.trouble.is_some()).count() as u64,
         ),
         (
             "jit_issuer_trust_expiry_seconds",

@@ -13,6 +13,7 @@ mod problem;
 mod stream;
 pub mod table;
 pub mod tls;
+mod witness;
 
 use crate::authority::Authority;
 use crate::config::Https;
@@ -50,6 +51,10 @@ pub struct App {
     pub away: Option<Https>,
     pub streams: stream::Places,
     pub stop: Stop,
+    /// Seconds after which a host whose journal says nothing new is silent.
+    pub silent_s: u64,
+    /// Unix seconds; when the issuer started.
+    pub started: u64,
 }
 
 pub use host::Words;
@@ -78,6 +83,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route(api::path::HOSTS, get(hosts::list).post(hosts::enrol))
         .route(api::path::RENAME, post(hosts::rename))
         .route(api::path::DECOMMISSION, post(hosts::decommission))
+        .route(api::path::ACCEPT_LOG, post(witness::accept_log))
+        .route(api::path::ADD_CHECKPOINT, post(witness::add_checkpoint))
         .route(api::path::STREAM, get(stream::stream))
         .route(api::path::SYNC, get(stream::sync))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), gate))

@@ -43,7 +43,7 @@ enum Away {
 }
 
 /// Every call there is. What is not here is refused.
-const TABLE: [(Method, &str, Who, Away); 23] = [
+const TABLE: [(Method, &str, Who, Away); 25] = [
     (Method::GET, api::path::HEALTHZ, Who::Anyone, Away::Yes),
     // For what watches over this box, and for balancers.
     (Method::GET, api::path::READYZ, Who::Anyone, Away::Yes),
@@ -79,6 +79,13 @@ const TABLE: [(Method, &str, Who, Away); 23] = [
         Who::LinkOrRoot,
         Away::Yes,
     ),
+    // What it carries is signed by the host.
+    (
+        Method::POST,
+        api::path::ADD_CHECKPOINT,
+        Who::LinkOrRoot,
+        Away::Yes,
+    ),
     // With a token's secret and a proof of the key.
     (Method::POST, api::path::ENROL, Who::RootOrIssuer, Away::Yes),
     (
@@ -100,6 +107,12 @@ const TABLE: [(Method, &str, Who, Away); 23] = [
     (
         Method::POST,
         api::path::DECOMMISSION,
+        Who::RootOrIssuer,
+        Away::No,
+    ),
+    (
+        Method::POST,
+        api::path::ACCEPT_LOG,
         Who::RootOrIssuer,
         Away::No,
     ),
@@ -197,6 +210,11 @@ mod tests {
                 "/v1/receipts",
                 [true, true, false, false, true],
             ),
+            (
+                Method::POST,
+                "/v1/witness/add-checkpoint",
+                [true, true, false, false, true],
+            ),
             (Method::POST, "/v1/enrol", [true, false, true, false, true]),
             (Method::POST, "/v1/enrol-tokens", box_only),
             (Method::POST, "/v1/breakglass", box_only),
@@ -205,6 +223,7 @@ mod tests {
             (Method::POST, "/v1/hosts", box_only),
             (Method::POST, "/v1/hosts/rename", box_only),
             (Method::POST, "/v1/hosts/decommission", box_only),
+            (Method::POST, "/v1/hosts/accept-log", box_only),
         ];
         assert_eq!(calls.len(), TABLE.len(), "a call without a test");
         for (method, path, allowed) in calls {

@@ -8,13 +8,14 @@ mod conformance;
 mod hosts;
 mod sqlite;
 mod waiting;
+mod witness;
 mod worker;
 
 pub use sqlite::Sqlite;
 pub use worker::{Core, Db};
 
 use crate::error::Error;
-use api::{HostSays, Kind, Seen, Standing, Status};
+use api::{HostSays, Kind, Seen, Standing, Status, Trouble};
 use statement::claims::{Jwk, Target};
 use statement::people::Need;
 use std::collections::BTreeMap;
@@ -175,6 +176,25 @@ pub enum Revoking {
     Unknown,
 }
 
+/// The newest head of a host's journal that was cosigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witnessed {
+    /// Thumbprint of the host's key that signed it.
+    pub kid: String,
+    /// The host's first log is 1; each that an administrator accepted after it one more.
+    pub generation: u64,
+    /// The signed checkpoint.
+    pub note: String,
+    /// Our line under it.
+    pub cosignature: String,
+    /// Unix seconds; when it last had new entries.
+    pub grew_at: u64,
+    /// What is wrong with what the host showed since then.
+    pub trouble: Option<Trouble>,
+    /// An administrator accepts that another log begins.
+    pub accepts: bool,
+}
+
 /// The policy in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPolicy {
@@ -234,6 +254,23 @@ pub trait Store: Send {
 
     /// The newest of each host, by id.
     fn receipts(&mut self) -> Result<BTreeMap<String, Seen>, Error>;
+
+    /// What is witnessed of a host's journal.
+    fn witnessed(&mut self, host: &str) -> Result<Option<Witnessed>, Error>;
+
+    /// Of all hosts, by id.
+    fn all_witnessed(&mut self) -> Result<BTreeMap<String, Witnessed>, Error>;
+
+    /// Keeps it; `ends`: the origin of a log that it takes the place of, for good.
+    fn keep_witnessed(
+        &mut self,
+        host: &str,
+        witnessed: &Witnessed,
+        ends: Option<&str>,
+    ) -> Result<(), Error>;
+
+    /// Did another log take the place of the one with this origin?
+    fn is_closed(&mut self, origin: &str) -> Result<bool, Error>;
 
     /// Latest end of a grant of this host; 0 = it never had one.
     fn reach(&mut self, host: &str) -> Result<u64, Error>;

@@ -2,7 +2,8 @@
 
 use super::{
     Asked, Given, Granted, Head, Host, Joining, Logged, Minted, NewBreakglass, Next, Recorded,
-    Revoking, Settled, Signed, Store, StoredPolicy, Token, Waiting, hosts, waiting,
+    Revoking, Settled, Signed, Store, StoredPolicy, Token, Waiting, Witnessed, hosts, waiting,
+    witness,
 };
 use crate::error::Error;
 use api::{HostSays, Kind, Seen, Standing, Status};
@@ -17,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each step brings a store from one version to the next; an empty file has version 0.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("schema.sql"),
     include_str!("schema2.sql"),
     include_str!("schema3.sql"),
@@ -25,6 +26,7 @@ const STEPS: [&str; 7] = [
     include_str!("schema5.sql"),
     include_str!("schema6.sql"),
     include_str!("schema7.sql"),
+    include_str!("schema8.sql"),
 ];
 
 pub struct Sqlite {
@@ -106,6 +108,30 @@ impl Store for Sqlite {
 
     fn receipts(&mut self) -> Result<BTreeMap<String, Seen>, Error> {
         hosts::receipts(&self.db)
+    }
+
+    fn witnessed(&mut self, host: &str) -> Result<Option<Witnessed>, Error> {
+        witness::one(&self.db, host)
+    }
+
+    fn all_witnessed(&mut self) -> Result<BTreeMap<String, Witnessed>, Error> {
+        witness::all(&self.db)
+    }
+
+    fn keep_witnessed(
+        &mut self,
+        host: &str,
+        witnessed: &Witnessed,
+        ends: Option<&str>,
+    ) -> Result<(), Error> {
+        let tx = self.begin()?;
+        witness::keep(&tx, host, witnessed, ends)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    fn is_closed(&mut self, origin: &str) -> Result<bool, Error> {
+        witness::is_closed(&self.db, origin)
     }
 
     fn reach(&mut self, host: &str) -> Result<u64, Error> {

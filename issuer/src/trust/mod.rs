@@ -257,10 +257,12 @@ fn install(at: &Layout, copies: &[PathBuf]) -> Result<(), Error> {
     }
     for (key_use, name) in USES {
         let mine = [keys::coming(name), name.to_owned()];
-        let held = mine.iter().any(|n| {
-            keys::load(&at.keys(), n)
-                .is_ok_and(|s| new.ring().find(s.kid(), key_use.typ()).is_some())
-        });
+        // An issuer need not be a witness.
+        let unused = key_use == Use::Witness && new.ring().witnesses().is_empty();
+        let held = unused
+            || mine.iter().any(|n| {
+                keys::load(&at.keys(), n).is_ok_and(|s| keys::may(&new.ring(), s.kid(), key_use))
+            });
         if !held {
             return Err(Error::Keys(format!(
                 "it names no {name} key that this issuer has"

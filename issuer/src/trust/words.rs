@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use journal::Timestamp;
 use ring::digest::{SHA256, digest};
-use statement::claims::Jwk;
+use statement::claims::{Jwk, Typ};
 use statement::detail::AllOr;
 use statement::keys::PublicKey;
 use statement::sshsig::SshKey;
@@ -55,7 +55,11 @@ pub fn all(t: &TrustClaims) -> Vec<String> {
     ];
     out.extend(t.root.keys.iter().map(|k| format!("Root key {}.", kid(k))));
     for key in &t.keys {
-        let uses: Vec<&str> = key.uses.iter().map(|u| u.typ().as_str()).collect();
+        let uses: Vec<&str> = key
+            .uses
+            .iter()
+            .map(|u| u.typ().map_or("as a witness of journals", Typ::as_str))
+            .collect();
         let (uses, from, until) = (uses.join(", "), date(key.nbf), date(key.exp));
         out.push(format!(
             "Key {} signs {uses} from {from} until {until}.",

@@ -417,6 +417,7 @@ pub fn nothing() -> Detail {
         record: Record::None,
         on_end: OnEnd::Kill,
         unlock: vec![],
+        witnessed: None,
     }
 }
 

@@ -41,6 +41,7 @@ pub fn subset(narrow: &Detail, wide: &Detail) -> Result<(), Gap> {
         "auth",
         wide.auth == Auth::None || narrow.auth == Auth::Password,
     )?;
+    kept("witnessed", narrow.witnessed >= wide.witnessed)?;
     kept("record", recorded(narrow.record) >= recorded(wide.record))?;
     kept(
         "on_end",

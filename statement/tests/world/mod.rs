@@ -268,6 +268,7 @@ pub fn role() -> Role {
         record: Record::None,
         on_end: OnEnd::Kill,
         unlock: vec![],
+        witnessed: None,
         default_s: 900,
         max_s: 3600,
         max_stale_s: 300,
