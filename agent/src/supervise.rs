@@ -1,6 +1,6 @@
 //! Start, reconcile, serve, watch. Nothing is served before what a crash or reboot left is in order.
 
-use crate::agent::{Agent, Core, Receivers, Stored};
+use crate::agent::{Agent, Core, Receivers, Stored, Witness};
 use crate::callers::Throttle;
 use crate::clock::{self, Steps};
 use crate::config;
@@ -97,6 +97,7 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     }
     tokio::task::spawn_local(watch_eligibility(agent.clone()));
     tokio::task::spawn_local(crate::agent::publish(agent.clone()));
+    tokio::task::spawn_local(agent.clone().watch_witness());
     tokio::task::spawn_local(pet_watchdog());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     watch(&agent, orders).await;
@@ -270,6 +271,8 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         breaking: tokio::sync::Mutex::new(()),
         explaining: tokio::sync::Mutex::new(()),
         receivers: RefCell::new(Receivers::default()),
+        witness: RefCell::new(Witness::default()),
+        show_head: Notify::new(),
         changed: Notify::new(),
         stopping: Cell::new(false),
     });

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
-use wire::link::{Answer, Down, Up};
+use wire::link::{Answer, Down, Said, Up};
 
 /// Messages waiting for the agent; more make the issuer wait.
 const QUEUE: usize = 64;
@@ -174,6 +174,7 @@ impl<'a> Session<'a> {
                 self.withdraw(body, word);
                 Ok(())
             }
+            Down::Witness { id, host, body } => self.witness(id, host, body).await,
             Down::Word { id, word } => {
                 self.words.answer(id, word);
                 Ok(())
@@ -247,6 +248,26 @@ impl<'a> Session<'a> {
             }
             drop(place);
         });
+    }
+
+    /// The agent waits for what the witness says; it hands in one head after the other.
+    async fn witness(&mut self, id: u64, host: String, body: String) -> Result<(), Gone> {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+            let said = Said::Failed {
+                why: "too many requests at once".to_owned(),
+            };
+            return self.agent.send(&Up::Witnessed { id, said }).await;
+        };
+        let (issuer, agent) = (self.options.issuer.clone(), self.agent.clone());
+        self.tasks.spawn(async move {
+            let said = match issuer.add_checkpoint(&host, body).await {
+                Ok(api::Said { status, body }) => Said::Answer { status, body },
+                Err(e) => Said::Failed { why: e.to_string() },
+            };
+            drop(place);
+            let _ = agent.send(&Up::Witnessed { id, said }).await;
+        });
+        Ok(())
     }
 
     async fn submit(&mut self, id: u64, request: String) -> Result<(), Gone> {

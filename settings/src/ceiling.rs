@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 const DURATION_MAX_S: u64 = 43_200;
 const STALE_MAX_S: u64 = 86_400;
 const DAY_S: u64 = 86_400;
+const OFFLINE_MAX_S: u64 = 604_800;
 
 /// Local limits no grant can exceed (`/etc/jit/ceiling.toml`). They tighten, never widen, what the issuer signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +34,24 @@ pub struct Ceiling {
     pub remote: bool,
     /// Roles that may be automatic here, of those that the trust statement lets be.
     pub automatic: AllOr<String>,
+    /// When the witness must have seen the journal before something begins.
+    pub witness: WitnessMode,
+    /// How long grants may begin without the witness, where no role demands it, seconds.
+    pub witness_offline_s: u64,
     /// Who must approve a role here, beside whom the trust statement names.
     pub approval: BTreeMap<String, Vec<Need>>,
+}
+
+/// When the journal's witness is shown a head, and who waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WitnessMode {
+    /// Once a minute.
+    Interval,
+    /// Also after each grant; nobody waits.
+    Grant,
+    /// Each grant waits until its record was cosigned.
+    BeforeGrant,
 }
 
 /// Whether a managed user's own sudoers rules count.
@@ -56,6 +73,8 @@ impl Default for Ceiling {
             breakglass: true,
             remote: true,
             automatic: AllOr::All(All::All),
+            witness: WitnessMode::Grant,
+            witness_offline_s: 3600,
             approval: BTreeMap::new(),
         }
     }
@@ -77,6 +96,9 @@ impl Settings for Ceiling {
         }
         if self.max_per_day_s.is_some_and(|s| s == 0 || s > DAY_S) {
             return range("max_per_day_s", &format!("1 to {DAY_S}"));
+        }
+        if self.witness_offline_s > OFFLINE_MAX_S {
+            return range("witness_offline_s", &format!("at most {OFFLINE_MAX_S}"));
         }
         for (role, wanted) in &self.approval {
             needs(wanted).map_err(|e| {
@@ -175,6 +197,8 @@ mod tests {
         assert!(parse("max_duration_s = -1").is_err());
         assert!(parse("max_per_day_s = 0").is_err());
         assert!(parse("max_per_day_s = 86401").is_err());
+        assert!(parse("witness_offline_s = 604801").is_err());
+        assert!(parse("witness = \"never\"").is_err());
         assert_eq!(parse("max_per_day_s = 60").unwrap().max_per_day_s, Some(60));
     }
 }

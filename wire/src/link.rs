@@ -51,8 +51,20 @@ pub enum Up {
     },
     /// The receiver has every record below `next`.
     Stored { receiver: String, next: u64 },
+    /// What the witness said to a `Witness`.
+    Witnessed { id: u64, said: Said },
     /// Nothing can be handed to the receiver; `why` is one sentence.
     Failing { receiver: String, why: String },
+}
+
+/// What the witness of the journal said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "said", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Said {
+    /// In the words of C2SP tlog-witness: an HTTP status and its body.
+    Answer { status: u16, body: String },
+    /// It was not reached.
+    Failed { why: String },
 }
 
 /// What became of a submitted request.
@@ -91,6 +103,8 @@ pub enum Down {
     Receipt { body: String, word: String },
     /// Tell the issuer that a request is taken back, in the same way. The host has crossed it out already.
     Withdraw { body: String, word: String },
+    /// Hand this head of the journal (a body of C2SP `add-checkpoint`) to the witness, as this host's.
+    Witness { id: u64, host: String, body: String },
     /// Durable records for a receiver, in order; none when only a checkpoint is due.
     Records {
         receiver: String,

@@ -8,6 +8,7 @@ use crate::effects::units::TimerAt;
 use crate::store::grants::{self, Cause, GrantFile, Phase};
 use journal::{Receipt, kind};
 use settings::ceiling::Ceiling;
+use statement::claims::Mode;
 use statement::detail::{Detail, OnEnd};
 use statement::risk::ROOT_EQUAL;
 use statement::verify::VerifiedGrant;
@@ -130,6 +131,17 @@ impl Agent {
     }
 
     async fn record_activation(&self, jti: &str) -> Result<(GrantFile, Receipt), String> {
+        let (details, emergency) = {
+            let core = self.core.borrow();
+            let claims = core.grants.get(jti).ok_or("it is gone")?.grant.claims();
+            (
+                claims.authorization_details.clone(),
+                claims.mode == Mode::Breakglass,
+            )
+        };
+        let unseen = self.witness_before(&details, emergency).await?;
+        // Waiting took time.
+        self.still_arming(jti)?;
         let now = clock::now().map_err(|e| e.to_string())?;
         let (file, record) = {
             let core = self.core.borrow();
@@ -166,9 +178,14 @@ impl Agent {
             if let Some(t) = &claims.ticket {
                 record = record.ticket(t.as_str());
             }
+            if let Some(why) = unseen {
+                record = record.detail("witness", why);
+            }
             (stored.file.clone(), record)
         };
         let receipt = self.log.append(record).await.map_err(|e| e.to_string())?;
+        self.witness_after(&receipt, &details, emergency).await?;
+        self.still_arming(jti)?;
         Ok((file, receipt))
     }
 

@@ -49,6 +49,9 @@ impl Agent {
         let result = async {
             check_text(reason, ticket)?;
             self.check_person(peer, &login).await?;
+            if let Some(trouble) = self.witness_trouble() {
+                return Err(error(Code::Denied, trouble, None));
+            }
             let internal = |e: String| error(Code::Internal, e, None);
             let now = clock::now().map_err(|e| internal(e.to_string()))?;
             let id = statement::id::ulid(now.wall_ms, random().map_err(internal)?);

@@ -126,6 +126,11 @@ impl Agent {
             }
             core.enrolled = Some(new);
         }
+        if same != Some(true) {
+            // Another issuer is another witness.
+            *self.witness.borrow_mut() = super::Witness::default();
+        }
+        self.show_head.notify_one();
         self.save_state().map_err(internal)?;
         self.welcome();
         Ok(Reply::Enrolled { host })

@@ -381,6 +381,13 @@ impl Agent {
     }
 
     async fn change_timers(&self, jti: &str) -> Result<(), String> {
+        let details = {
+            let core = self.core.borrow();
+            let newest = core.grants.get(jti).ok_or("it is gone")?.newest();
+            newest.claims().authorization_details.clone()
+        };
+        let unseen = self.witness_before(&details, false).await?;
+        self.still_extending(jti)?;
         let now = clock::now().map_err(|e| e.to_string())?;
         let (file, record) = {
             let core = self.core.borrow();
@@ -403,9 +410,13 @@ impl Agent {
             if let Some(t) = &claims.ticket {
                 record = record.ticket(t.as_str());
             }
+            if let Some(why) = unseen {
+                record = record.detail("witness", why);
+            }
             (stored.file.clone(), record)
         };
-        let _receipt = self.log.append(record).await.map_err(|e| e.to_string())?;
+        let receipt = self.log.append(record).await.map_err(|e| e.to_string())?;
+        self.witness_after(&receipt, &details, false).await?;
         self.still_extending(jti)?;
         self.start_next(&file).await?;
         let last = self.stop_last(&file).await;

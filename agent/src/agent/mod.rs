@@ -33,10 +33,12 @@ mod trust;
 mod uses;
 mod warn;
 mod watch;
+mod witness;
 mod word;
 
 pub use numbers::publish;
 pub use receivers::Receivers;
+pub use witness::Witness;
 
 use crate::budget::Ledger;
 use crate::callers::Throttle;
@@ -60,7 +62,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::{Notify, oneshot};
-use wire::link::{Answer, Down};
+use wire::link::{Answer, Down, Said};
 
 /// Answers about ended requests and grants that are kept for `Wait` and for messages.
 const REMEMBERED: usize = 1024;
@@ -87,6 +89,10 @@ pub struct Agent {
     pub explaining: tokio::sync::Mutex<()>,
     /// Of syslog, fed through the link.
     pub receivers: RefCell<Receivers>,
+    /// Of the journal, at the issuer.
+    pub witness: RefCell<Witness>,
+    /// The witness is to be shown a head now.
+    pub show_head: Notify,
     /// Something a waiter may wait for has changed.
     pub changed: Notify,
     /// This agent was told to stop: nobody waits with it for what the next one will see.
@@ -192,6 +198,8 @@ pub struct Link {
     /// Why not.
     pub note: Option<String>,
     answers: HashMap<u64, oneshot::Sender<Answer>>,
+    /// Whoever waits for the witness's word, and about what.
+    witness: Option<(u64, oneshot::Sender<Said>)>,
     next: u64,
     /// `CLOCK_BOOTTIME` nanoseconds at which the issuer was last asked what became of each open request.
     asked_ns: HashMap<String, u64>,

@@ -30,6 +30,7 @@ impl Agent {
                 core.link.connected = true;
                 core.link.connected_ns = clock::now().map_or(0, |n| n.boot_ns);
                 core.link.note = None;
+                self.show_head.notify_one();
             }
             Up::Disconnected { why } => {
                 let mut core = self.core.borrow_mut();
@@ -44,6 +45,7 @@ impl Agent {
                 again,
             } => self.records_for(receiver, id, again),
             Up::Stored { receiver, next } => self.stored_by(&receiver, next),
+            Up::Witnessed { id, said } => self.witness_said(id, said),
             Up::Failing { receiver, why } => self.failing(&receiver, &why),
             Up::Statement { n, kind, blob } => {
                 // A heartbeat has no place in the log.

@@ -183,9 +183,10 @@ impl Agent {
         } else {
             ok()
         };
-        let log = match self.log.trouble() {
-            None => ok(),
-            Some(why) => part(Level::Down, Some(&why)),
+        let log = match (self.log.trouble(), self.witness_note()) {
+            (Some(why), _) => part(Level::Down, Some(&why)),
+            (None, Some(why)) => part(Level::Degraded, Some(&why)),
+            (None, None) => ok(),
         };
         Health {
             agent,

@@ -100,9 +100,10 @@ impl Agent {
         record: journal::Record,
         decided: impl Fn(&Core, Now) -> Result<String, No>,
     ) -> Result<gate::Deadline, No> {
-        let record = {
+        let (record, details) = {
             let core = self.core.borrow();
             let stored = core.grants.get(jti).ok_or_else(ended)?;
+            let details = stored.grant.claims().authorization_details.clone();
             let mut record = record
                 .grant(jti)
                 .request(stored.grant.request().id.as_str())
@@ -110,14 +111,17 @@ impl Agent {
                 .decision("allow")
                 .reason(stored.grant.claims().reason.as_str());
             record.ticket.clone_from(&stored.grant.claims().ticket);
-            with_session(record, peer.process.facts.pid)
+            (with_session(record, peer.process.facts.pid), details)
         };
-        let _receipt = self.log.append(record).await.map_err(|e| {
+        let refused = |why: &dyn std::fmt::Display| {
             No::new(
                 Rule::Recorded,
-                format!("jit: this use cannot be allowed: {e}."),
+                format!("jit: this use cannot be allowed: {why}."),
             )
-        })?;
+        };
+        let receipt = self.log.append(record).await.map_err(|e| refused(&e))?;
+        let witnessed = self.witness_use(&receipt, &details).await;
+        witnessed.map_err(|why| refused(&why))?;
         let moved = self.move_in(peer, jti).await;
         moved.map_err(|text| No::new(Rule::Held, text))?;
         // Journal and move took time: the grant may have ended, a stopped sudo may have been continued long after.

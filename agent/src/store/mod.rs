@@ -1,6 +1,7 @@
 //! What survives a crash and a reboot, each thing in a small file written whole: `grants` (one file each, also read
-//! by `jit-end`), `codes` for emergencies, `pending` requests, `answered` ones of people, `state` (counters of the issuer's statements and the clock mark), `identity`
-//! (host key, enrolment, trust, policy), `receivers` (how far each receiver of syslog has the journal).
+//! by `jit-end`), `codes` for emergencies, `pending` requests, `answered` ones of people, `state` (counters of the issuer's statements and
+//! the clock mark), `identity` (host key, enrolment, trust, policy), `receivers` (how far each receiver of syslog has the journal),
+//! `witness` (the newest head of the journal that was cosigned).
 
 pub mod answered;
 pub mod codes;
@@ -9,6 +10,7 @@ pub mod identity;
 pub mod pending;
 pub mod receivers;
 pub mod state;
+pub mod witness;
 
 use std::fmt;
 use std::path::Path;
