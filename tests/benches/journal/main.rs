@@ -14,6 +14,7 @@ mod append;
 mod group;
 mod logs;
 mod reading;
+mod witness;
 
 use jit_tests::bench::Table;
 
@@ -22,5 +23,6 @@ fn main() {
     append::measure(&mut table);
     group::measure(&mut table);
     reading::measure(&mut table);
+    witness::measure(&mut table);
     table.finish("journal");
 }

@@ -45,13 +45,13 @@ impl Link {
         self.0.send(&frame::encode(message, LINK).unwrap())
     }
 
-    /// The next message but receipts, and questions about what was taken, which come by their own time.
+    /// The next message but receipts, heads for the witness, and questions about what was taken, which come by their own time.
     pub fn down(&mut self) -> Down {
         loop {
             let head = self.0.take(frame::HEAD, SOON).expect("an open connection");
             let length = frame::body_len(head.try_into().unwrap(), LINK).unwrap();
             match frame::decode(&self.0.take(length, SOON).unwrap()).unwrap() {
-                Down::Receipt { .. } | Down::Withdraw { .. } => {}
+                Down::Receipt { .. } | Down::Withdraw { .. } | Down::Witness { .. } => {}
                 Down::Submit { id, request } if !is_new(&request) => {
                     let answer = Answer::Accepted;
                     self.up(&Up::Answer { id, answer });
