@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 /// How often eligibility, proofs and old requests are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long calls that were accepted may take to be answered once the agent was told to stop.
+/// How long calls that were accepted, and starts of grants, may take once the agent was told to stop.
 const LAST_CALLS: Duration = Duration::from_secs(3);
 
 /// The agent cannot start. Its sockets stay with systemd, callers are refused after their budget.
@@ -83,12 +83,11 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     agent.receivers_anew();
     let (stop, told) = tokio::sync::watch::channel(());
     let cli = listen::cli::serve(agent.clone(), sockets.agent, told.clone());
-    let gate = listen::gate::serve(agent.clone(), sockets.gate, told);
-    let calls = (
-        tokio::task::spawn_local(cli),
-        tokio::task::spawn_local(gate),
-    );
-    tokio::task::spawn_local(listen::link::serve(agent.clone(), sockets.link));
+    let gate = listen::gate::serve(agent.clone(), sockets.gate, told.clone());
+    let link = listen::link::serve(agent.clone(), sockets.link, told);
+    let cli = tokio::task::spawn_local(cli);
+    let gate = tokio::task::spawn_local(gate);
+    let link = tokio::task::spawn_local(link);
     tokio::task::spawn_local(crate::listen::sessions::watch(agent.clone()));
     // A fault in what is set is no reason to be more open than the default is.
     let bus = agent.config.borrow().as_ref().is_ok_and(|c| c.manners.dbus);
@@ -104,7 +103,9 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     drop(stop);
     agent.stop_waiting();
     // What takes longer than any gate may is cut off, and its asker told that the agent hung up.
-    let _ = tokio::time::timeout(LAST_CALLS, async { tokio::join!(calls.0, calls.1) }).await;
+    let until = tokio::time::Instant::now() + LAST_CALLS;
+    let _ = tokio::time::timeout_at(until, async { tokio::join!(cli, gate, link) }).await;
+    agent.starts_done(until).await;
     agent.keep_receivers();
     agent.log.later(agent.note(kind::STOP));
     agent.log.settle().await;

@@ -63,6 +63,11 @@ fn unwire_in(root: &Path, dir: &Path, in_flight: Duration) -> Result<Vec<String>
         } else {
             None
         };
+        // What a setup that died was writing.
+        let trial = wiring::trial(&target);
+        for left in [wiring::temporary(&target), wiring::temporary(&trial), trial] {
+            files::remove(&left).map_err(|e| err(&left, &e))?;
+        }
         let now = files::read(&target).map_err(|e| err(&target, &e))?;
         let undo = wiring::undo(now.as_deref(), orig.as_deref(), &ours);
         if undo == Undo::Nothing {

@@ -119,14 +119,11 @@ pub fn read_up_to(path: &Path, max: u64) -> Result<Option<Content>, String> {
 /// A sentence without the full stop.
 pub fn write(path: &Path, content: &Content) -> Result<(), String> {
     let said = |e: std::io::Error| format!("{} cannot be written: {e}", path.display());
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+    let (Some(dir), Some(_)) = (path.parent(), path.file_name()) else {
         return Err(format!("{} is no file name", path.display()));
     };
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
     // Nothing reads it: pam and sudo open files by their names.
-    temporary.push(".jit-new");
-    let temporary = dir.join(temporary);
+    let temporary = wire::wiring::temporary(path);
     // One left by a run that died.
     remove(&temporary)?;
     let written = (|| {

@@ -21,6 +21,26 @@ pub const MANIFEST: &str = "manifest.json";
 pub const UNCONFIRMED: &str = "unconfirmed";
 /// Templates of the packages.
 pub const TEMPLATES: &str = "/usr/lib/jit/wiring";
+/// What writes beside a file of the wiring: the file to come, and one that its judge looks at. A program that died may have left
+/// them; undo removes them.
+#[must_use]
+pub fn temporary(target: &Path) -> PathBuf {
+    beside(target, ".jit-new")
+}
+
+/// See [`temporary`].
+#[must_use]
+pub fn trial(target: &Path) -> PathBuf {
+    beside(target, ".jit-check")
+}
+
+fn beside(target: &Path, suffix: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(suffix);
+    target.with_file_name(name)
+}
+
 /// A sudo that read the wired `/etc/sudo.conf` just before it was put back opens the files named there within this
 /// time. Whoever unwires waits so long before the next file goes, or that sudo would fail.
 pub const IN_FLIGHT: Duration = Duration::from_secs(1);

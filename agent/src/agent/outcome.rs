@@ -197,6 +197,16 @@ impl Agent {
         self.changed.notify_waiters();
     }
 
+    /// Wait until no start of a grant is under way: one that is cut off is taken for a crash, and its grant ended.
+    pub async fn starts_done(&self, until: tokio::time::Instant) {
+        let done = || {
+            let core = self.core.borrow();
+            let begun = |s: &super::Stored| s.file.phase == Phase::Arming;
+            core.arming.is_empty() && !core.grants.values().any(begun)
+        };
+        self.changed_until(until, done).await;
+    }
+
     /// Wait for the outcome of one's own request.
     ///
     /// # Errors

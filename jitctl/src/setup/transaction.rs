@@ -62,7 +62,7 @@ impl Written<'_> {
                 files::make_dir(dir, 0o755)?;
             }
             if [SUDOERS, SUDOERS_RS].contains(&step.path) {
-                let trial = target.with_file_name(".sudoers.jit-check");
+                let trial = wiring::trial(&target);
                 files::write(&trial, &step.wanted)?;
                 let checked = check(step.path, &trial);
                 files::remove(&trial)?;
