@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
+use crate::header::Name;
 use crate::list::list;
 use crate::merkle::{Frontier, Hash, leaf, leaf_text};
 use crate::tail::Tail;
@@ -20,6 +21,8 @@ const BYTES: usize = 1 << 20;
 pub struct Follower {
     dir: PathBuf,
     tail: Tail,
+    /// Where it began to read.
+    first: u64,
     /// The tree that heads are proven to go on from.
     base: Frontier,
     /// What came after it.
@@ -62,6 +65,7 @@ impl Follower {
         Ok(Self {
             dir: dir.to_owned(),
             tail: Tail::new(dir, first),
+            first,
             base: tree.clone(),
             leaves: Vec::new(),
             tree,
@@ -111,7 +115,8 @@ impl Follower {
     fn read(&mut self, until: u64, keep: bool) -> Result<(), Error> {
         while self.tree.size() < until {
             let part = self.tail.read(until, COUNT, BYTES);
-            if let Some(fault) = part.faults.into_iter().next() {
+            let mut faults = part.faults.into_iter();
+            if let Some(fault) = faults.find(|fault| self.concerns(fault)) {
                 return Err(Error::Unsound(Box::new(fault)));
             }
             if part.entries.is_empty() {
@@ -131,6 +136,15 @@ impl Follower {
             }
         }
         Ok(())
+    }
+
+    /// Is it about what is read here? Faults that are on record, and what became of entries that a header speaks for, are not.
+    fn concerns(&self, fault: &Fault) -> bool {
+        let here = match fault.index {
+            Some(index) => index + fault.count.max(1) > self.first,
+            None => Name::parse(&fault.file).is_none_or(|name| name.first >= self.first),
+        };
+        here && fault.kind != FaultKind::Noted
     }
 
     fn push(&mut self, hash: Hash, keep: bool) {

@@ -664,6 +664,17 @@ fn a_restart_of_the_agent_washes_nothing_clean() {
 
     // The agent finds it, says so aloud, and goes on behind what is gone; both stay named for good.
     host.run(&["systemctl", "restart", "jit-agent"]).ok();
+    // Nothing begins on it until somebody accepts that another log begins.
+    let told = "jitctl status | grep -q 'No grant begins'";
+    host.wait_for("its witness", Duration::from_secs(30), told);
+    alice
+        .run("jitctl elevate --for 1m --reason 'the test'")
+        .exits(3)
+        .says("accept-log");
+    host.sh("jit-issuer host accept-log \"$(jit-issuer host ls | cut -f1)\" --reason 'the test'")
+        .ok();
+    let well = "! jitctl status | grep -q 'No grant begins'";
+    host.wait_for("the next log", Duration::from_secs(30), well);
     for round in 0..2 {
         elevate(&mut alice, "--for 1h");
         alice.run("sudo -n true").ok();

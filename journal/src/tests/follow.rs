@@ -72,4 +72,21 @@ fn entries_that_are_gone_or_changed_are_not_shown() {
     // What came after is told by the next segment's header.
     let mut newest = Follower::newest(&log.dir()).unwrap();
     assert!(newest.advance(10).unwrap());
+    // The last segment, too: opening goes on behind it, with the fault on record.
+    let path = log.segments().pop().unwrap();
+    let mut data = std::fs::read(&path).unwrap();
+    let at = frames(&path)[1].start + 40;
+    data[at] ^= 1;
+    std::fs::write(&path, data).unwrap();
+    let (mut journal, recovery) = log.open();
+    assert!(!recovery.faults.is_empty());
+    fill(&mut journal, 20..22);
+    assert!(Follower::open(&log.dir(), 9).is_err());
+    let mut newest = Follower::newest(&log.dir()).unwrap();
+    assert!(newest.advance(journal.next_index()).unwrap());
+    newest.settle();
+    fill(&mut journal, 22..23);
+    assert!(newest.advance(journal.next_index()).unwrap());
+    let opened = Follower::open(&log.dir(), newest.size()).unwrap();
+    assert_eq!(opened.root(), newest.root());
 }
