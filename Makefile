@@ -70,6 +70,7 @@ lint-packages:
 	lintian --allow-root --fail-on error,warning $(PACKAGES)/*.deb
 	rpmlint --strict -c packaging/rpm/rpmlint.toml $(PACKAGES)/*.rpm
 	scripts/lint-programs $(PACKAGES)
+	apparmor_parser --quiet --skip-kernel-load --skip-cache packaging/apparmor/*
 	judges=$$(scripts/judges) && "$$judges/bin/python" scripts/lint-sboms $(PREFIX_STAGE) && \
 		PATH="$$judges/bin:$$PATH" ansible-lint --offline --profile production packaging/ansible
 	scripts/build-debs $(PREFIX_STAGE) target/again >/dev/null

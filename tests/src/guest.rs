@@ -15,7 +15,7 @@ use crate::{nspawn, project};
 
 const RUNNER: &str = include_str!("../hosts/guest-run");
 /// What makes a tree boot by itself, without what takes long and serves nobody.
-const PREPARE: &str = "chmod 0755 /usr/lib/guest-run && systemctl enable guest-run && systemctl mask e2scrub_reap \
+const PREPARE: &str = "chmod 0755 /usr/lib/guest-run && systemctl enable guest-run && systemctl mask e2scrub_reap apparmor \
     && echo '/dev/vda / ext4 rw 0 1' >/etc/fstab";
 const UNIT: &str = include_str!("../hosts/guest-run.service");
 

@@ -13,8 +13,8 @@ use crate::{command, guest, nspawn, project};
 const LIST: &str = "systemd,systemd-sysv,dbus,sudo,libpam-systemd,libnss-systemd,openssh-server,rsyslog,pamtester,procps,\
     iproute2,e2fsprogs,polkitd,strace,python3,less,nano,adduser,libpam-modules,curl,ca-certificates,at,cron";
 
-/// The kernel of a [`crate::Guest`].
-const KERNEL: &str = "linux-image-cloud-amd64,initramfs-tools";
+/// The kernel of a [`crate::Guest`], and what only its own kernel can be told.
+const KERNEL: &str = "linux-image-cloud-amd64,initramfs-tools,apparmor";
 
 const CUSTOMIZE: &str = include_str!("../hosts/customize.sh");
 

@@ -6,6 +6,41 @@ use std::time::Duration;
 
 use jit_tests::Guest;
 
+/// Both profiles in force, on one box whose link takes the way of hosts elsewhere: everything works, nothing is denied, and what runs in a
+/// profile reads no more than it should.
+const APPARMOR: &str = r#"
+set -e
+cat /sys/module/apparmor/parameters/enabled
+apparmor_parser --replace /etc/apparmor.d/jit-link /etc/apparmor.d/jit-issuer
+install -d /etc/jit/tls && cd /etc/jit/tls
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=jit -addext subjectAltName=IP:127.0.0.1 \
+    -config <(printf '[req]\ndistinguished_name=d\n[d]\n') -keyout issuer.key -out issuer.pem 2>/dev/null
+chown jit-issuer issuer.key; chmod 600 issuer.key
+printf '\n[https]\ncert = "/etc/jit/tls/issuer.pem"\nkey = "/etc/jit/tls/issuer.key"\nurl = "https://127.0.0.1:8443"\n' >>/etc/jit/issuer.toml
+systemctl start jit-issuer-https.socket
+jitctl setup local
+usermod -aG jit-eligible alice
+printf 'issuer = "https://127.0.0.1:8443"\nca = "/etc/jit/tls/issuer.pem"\n' >/etc/jit/link.toml
+systemctl restart jit-link
+systemctl reload jit-issuer
+for unit in jit-link jit-issuer; do cat /proc/$(systemctl show --property=MainPID --value $unit)/attr/current; done
+runuser -u alice -- jitctl elevate --for 5m --reason test
+echo elevated $(runuser -u alice -- sudo -n id -u)
+systemctl restart jit-issuer jit-link
+systemctl stop jit-issuer jit-link
+journalctl -k -b | grep 'apparmor="DENIED"' || true
+python3 - <<'END'
+with open("/proc/self/attr/current", "w") as profile:
+    profile.write("changeprofile jit-link")
+for path in ["/etc/jit/link.toml", "/etc/shadow", "/var/lib/jit-issuer/keys/grant.pk8", "/var/lib/jit/host.pk8"]:
+    try:
+        open(path).close()
+        print("open", path)
+    except PermissionError:
+        print("denied", path)
+END
+"#;
+
 #[test]
 fn clocks_and_reboots_of_a_guest() {
     let report = Guest::new()
@@ -19,7 +54,8 @@ fn clocks_and_reboots_of_a_guest() {
             "echo kept >/root/kept; touch /run/reboot-next; exit 3",
         )
         .then("after", "cat /root/kept; ls /run/reboot-next")
-        .run(Duration::from_secs(240));
+        .then("apparmor", APPARMOR)
+        .run(Duration::from_secs(400));
     report
         .of("kernel")
         .ok()
@@ -27,6 +63,13 @@ fn clocks_and_reboots_of_a_guest() {
         .says("\n0\n");
     report.of("clock").ok().says("2031\n");
     report.of("before").exits(3);
+    report
+        .of("apparmor")
+        .ok()
+        .says("jit-link (enforce)\njit-issuer (enforce)\n")
+        .says("elevated 0\n")
+        .says("open /etc/jit/link.toml\ndenied /etc/shadow\ndenied /var/lib/jit-issuer/keys/grant.pk8\n")
+        .hides("apparmor=\"DENIED\"");
     report
         .of("after")
         .exits(2)

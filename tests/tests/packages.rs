@@ -5,7 +5,7 @@
 use jit_tests::{Host, grants};
 
 /// Everything below /etc with its mode, owner and content, but the files that hold users and groups.
-const ETC: &str = "cd /etc && find . -path ./jit -prune -o ! -name '*passwd*' ! -name '*group*' ! -name '*shadow*' \
+const ETC: &str = "cd /etc && find . -path ./jit -prune -o -path ./apparmor.d -prune -o ! -name '*passwd*' ! -name '*group*' ! -name '*shadow*' \
     ! -name '*sub[ug]id*' ! -name ld.so.cache -printf '%p %m %U:%G %l ' \\( -type f -exec sh -c 'sha256sum <\"$0\"' {} \\; \
     -o -printf '\\n' \\) | sort";
 

@@ -12,7 +12,7 @@ const SUDO_WORKS: &str =
     "sudo -n true && runuser -u carol -- sudo -n true && runuser -u bob -- sh -c '! sudo -n true'";
 
 /// Everything below /etc that no package manager keeps for itself.
-const ETC: &str = "cd /etc && find . -path ./jit -prune -o ! -name '*passwd*' ! -name '*group*' ! -name '*shadow*' \
+const ETC: &str = "cd /etc && find . -path ./jit -prune -o -path ./apparmor.d -prune -o ! -name '*passwd*' ! -name '*group*' ! -name '*shadow*' \
     ! -name '*sub[ug]id*' ! -name ld.so.cache -printf '%p %m %U:%G %l ' \\( -type f -exec sh -c 'sha256sum <\"$0\"' {} \\; \
     -o -printf '\\n' \\) | sort";
 
