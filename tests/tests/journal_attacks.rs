@@ -247,9 +247,13 @@ fn every_attack_is_named_and_an_untouched_log_never() {
 
 /// Those on the living log: the agent sees each at the next record, gives nothing by it, and says so.
 fn living(host: &Host, alice: &mut Shell, folder: &Path) {
-    for script in Script::all(folder) {
+    let mut scripts = Script::all(folder);
+    // First those that leave no fault.
+    scripts.sort_by_key(|script| script.by != "show");
+    for script in scripts {
         let path = format!("/root/attacks/live/{}", script.name);
-        let before = records(host).len();
+        let shown = host.run(&["jitctl", "log", "show", "--json"]);
+        let before = shown.stdout.lines().count();
         if script.by == "show" {
             let text = fs::read_to_string(folder.join(&script.name)).unwrap();
             alice.run(text.lines().last().unwrap()).ok();
@@ -272,17 +276,15 @@ fn living(host: &Host, alice: &mut Shell, folder: &Path) {
         host.run(&["sh", &path]).ok();
         let tried = alice.run("sudo -n true");
         assert!(tried.code != 0, "{}: the use was let through", script.name);
-        let shown = host.run(&["jitctl", "log", "show", "--json"]);
-        let told = |line: &str| {
-            let record: Value = serde_json::from_str(line).unwrap();
-            let loud = record["type"] == "alert" || record["type"] == "recovery";
-            loud && record["detail"].to_string().contains(&script.named)
-        };
-        let new = shown.stdout.lines().skip(before);
-        assert!(
-            new.filter(|line| told(line)).count() > 0,
-            "{}: not told\n{shown}",
-            script.name
+        // With the first record after it: that of the refusal. A fault that is on record has `log show` exit with 7.
+        host.wait_for(
+            "it is told",
+            Duration::from_secs(5),
+            &format!(
+                "jitctl log show --json 2>/dev/null | tail -n +{} | grep -E '\"type\":\"(alert|recovery)\"' | grep -q '{}'",
+                before + 1,
+                script.named
+            ),
         );
         host.run(&["journalctl", "--boot", "-p", "warning", "-t", "jit-agent"])
             .ok()
