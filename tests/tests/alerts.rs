@@ -137,6 +137,12 @@ fn what_needs_an_eye_is_told_by_every_way_and_found_by_the_rules() {
     host.sh("cd /var/log/jit/journal; echo x >>\"$(ls | tail -n 1)\"")
         .ok();
     host.run_as("carol", "jitctl elevate --reason no").exits(3);
+    // Until then these bytes are nobody's, and `log show` says so with exit code 7.
+    host.wait_for(
+        "the alert",
+        SOON,
+        "jitctl log show --json 2>/dev/null | grep -q '\"code\":\"journal\"'",
+    );
     told(&host, "alert", "journal", "4");
     number(&host, r#"jit_alerts_total{code="journal"} 1"#);
     number(&host, "jit_breakglass_total 1");
