@@ -1,5 +1,5 @@
 //! What needs somebody's eye is told by every way that there is: a record, a severity in the local log, a signal on the bus, a
-//! number for a collector; and the rules that are shipped for SIEMs find it in what receivers get.
+//! number for a collector.
 #![cfg(feature = "e2e")]
 #![allow(
     clippy::unwrap_used,
@@ -8,13 +8,10 @@
     clippy::print_stdout
 )]
 
-use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
-use jit_tests::grants::{elevate, records};
-use jit_tests::{Host, project};
-use serde_json::Value;
+use jit_tests::Host;
+use jit_tests::grants::elevate;
 
 const METRICS: &str = "/run/jit/metrics/jit.prom";
 const SOON: Duration = Duration::from_secs(5);
@@ -96,7 +93,7 @@ fn number(host: &Host, line: &str) {
 }
 
 #[test]
-fn what_needs_an_eye_is_told_by_every_way_and_found_by_the_rules() {
+fn what_needs_an_eye_is_told_by_every_way() {
     let host = Host::ready();
     host.write("/root/ear.py", EAR);
     host.sh("systemd-run -q --unit ear python3 /root/ear.py")
@@ -133,59 +130,4 @@ fn what_needs_an_eye_is_told_by_every_way_and_found_by_the_rules() {
     )
     .ok();
     told(&host, "alert", "burst", "4");
-    // The journal under the living agent; then the agent itself.
-    host.sh("cd /var/log/jit/journal; echo x >>\"$(ls | tail -n 1)\"")
-        .ok();
-    host.run_as("carol", "jitctl elevate --reason no").exits(3);
-    // Until then these bytes are nobody's, and `log show` says so with exit code 7.
-    host.wait_for(
-        "the alert",
-        SOON,
-        "jitctl log show --json 2>/dev/null | grep -q '\"code\":\"journal\"'",
-    );
-    told(&host, "alert", "journal", "4");
-    number(&host, r#"jit_alerts_total{code="journal"} 1"#);
-    number(&host, "jit_breakglass_total 1");
-    host.run(&["systemctl", "kill", "-s", "KILL", "jit-agent"])
-        .ok();
-    host.wait_record("the death", |r| {
-        r["type"] == "alert" && r["detail"]["code"] == "killed"
-    });
-    number(&host, r#"jit_alerts_total{code="killed"} 1"#);
-    host.run(&["systemctl", "stop", "jit-agent"]).ok();
-
-    // What receivers get of it, and the lines of the local log, before the rules that are shipped.
-    let all = records(&host);
-    let (mut json, mut lines) = (String::new(), String::new());
-    for record in all {
-        let mut record = record;
-        let members = record.as_object_mut().unwrap();
-        members.remove("schema_version");
-        members.insert("origin".into(), "jit/host/log".into());
-        // In the order in which the link writes them; a value without them is the record as the journal has it.
-        json += &format!("{}\n", Value::Object(members.clone()));
-        members.remove("origin");
-        members.remove("index");
-        lines += &format!("{}\n", journal::render_line(&record.to_string()));
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = dir.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    };
-    let metrics = host.read(METRICS);
-    let files = [
-        file("records", &json),
-        file("lines", &lines),
-        file("metrics", &metrics),
-    ];
-    let judged = Command::new(project::root().join("scripts/check-siem"))
-        .args(files)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&judged.stdout).into_owned()
-        + &String::from_utf8_lossy(&judged.stderr);
-    assert!(judged.status.success(), "{said}");
-    println!("{said}");
 }
