@@ -40,7 +40,10 @@ def flat(value, name=""):
         for key, inner in value.items():
             out.update(flat(inner, f"{name}.{key}" if name else key))
     elif isinstance(value, list):
-        out[name] = [str(item) for item in value]
+        # As stores of such events do it: members of each object under one name.
+        for item in value:
+            for path, texts in flat(item, name).items():
+                out.setdefault(path, []).extend(texts)
     else:
         out[name] = [str(value)]
     return out
@@ -52,7 +55,7 @@ def alert(*codes):
 
 
 def groups(record):
-    return record.get("detail", {}).get("scope", {}).get("groups", [])
+    return [group for part in record.get("detail", {}).get("scope", []) for group in part.get("groups", [])]
 
 
 EQUAL_TO_ROOT = {"adm", "disk", "docker", "kvm", "lxd", "root", "shadow", "sudo", "wheel"}
