@@ -3,10 +3,13 @@
 // Also where the generator of the man pages includes this file.
 #[path = "args/people.rs"]
 mod people;
+#[path = "args/setup.rs"]
+mod setup;
 
 use crate::{at, exit};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 pub use people::{Approve, Deny, Issuer, Remote, Requests, RequestsCommand};
+pub use setup::{Setup, Wiring};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -628,52 +631,6 @@ fn label(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write KEY=VALUE".to_owned()),
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Setup {
-    /// All on this one box: issuer, agent, link, groups, sudo. Asks nothing, can be run again
-    #[command(after_help = "\
-Starts the services, makes the groups jit-eligible and jit-<role>, enrols this host with its own
-issuer and wires sudo. To undo: jitctl setup sudo --undo; systemctl disable --now the units.")]
-    Local {
-        #[command(flatten)]
-        wiring: Wiring,
-    },
-    /// Wire sudo: check, back up, write, test every sudo, undo on failure
-    #[command(after_help = "\
-Examples:
-  jitctl setup sudo --dry-run            show what would change
-  jitctl setup sudo
-  jitctl setup sudo --revert-after 10m   undone by itself unless `jitctl setup confirm` comes first
-  jitctl setup sudo --undo               every file as it was
-  jitctl setup sudo --root /mnt/image    the same in the tree of an image")]
-    Sudo {
-        /// Show what would change, change nothing
-        #[arg(long)]
-        dry_run: bool,
-        /// Restore every file
-        #[arg(long, conflicts_with_all = ["dry_run", "force", "revert_after"])]
-        undo: bool,
-        #[command(flatten)]
-        wiring: Wiring,
-        /// In the tree of an image instead of this host, by the programs installed there
-        #[arg(long, value_name = "DIR", conflicts_with = "revert_after")]
-        root: Option<PathBuf>,
-    },
-    /// Sudo works as it should: what --revert-after would undo stays
-    Confirm,
-}
-
-/// How sudo is wired.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Wiring {
-    /// Go on even if no way to root would be left without jit
-    #[arg(long)]
-    pub force: bool,
-    /// Put every file back after this long, and at the next boot, unless `jitctl setup confirm` is run before
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub revert_after: Option<u64>,
 }
 
 fn duration(text: &str) -> Result<u64, String> {

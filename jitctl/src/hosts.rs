@@ -139,6 +139,9 @@ mod tests {
             "a  seen 1970-01-01T00:00:00Z, 2 behind, version 1, log 7 0123456789abcdef"
         );
         assert_eq!(lines[1].plain(), "a  never seen");
+        let json = as_json(&known);
+        assert_eq!(json["hosts"][0]["behind"], 2);
+        assert_eq!(json["hosts"][1]["last_seen"], Value::Null);
         let lost = HostInfo {
             witnessed: Some(Witnessed {
                 origin: "jit/m/l".to_owned(),
@@ -168,8 +171,5 @@ mod tests {
             as_json(&known)["hosts"][0]["witnessed"]["trouble"]["kind"],
             "rollback"
         );
-        let json = as_json(&known);
-        assert_eq!(json["hosts"][0]["behind"], 2);
-        assert_eq!(json["hosts"][1]["last_seen"], Value::Null);
     }
 }

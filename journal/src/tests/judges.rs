@@ -285,7 +285,8 @@ fn what_is_no_more_what_was_cosigned_is_named() {
     let stands = |kept: &Cosigned, entries| kept.stands_in(&log.dir(), entries).unwrap();
     assert_eq!(stands(&kept, 300), Standing::Whole);
     assert_eq!(stands(&kept, 269), Standing::Rollback);
-    let other = filled(280);
+    let other = Log::sealed();
+    fill(&mut other.reopen(), 0..280);
     assert_eq!(kept.stands_in(&other.dir(), 280).unwrap(), Standing::Fork);
     let (key, to) = (key(), other.root.path().join("export"));
     let signing = Signing {
