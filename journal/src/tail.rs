@@ -1,6 +1,7 @@
 //! Entries as they become durable, without reading what was read before.
 
 use crate::fault::Fault;
+use crate::header::Name;
 use crate::read::{Entry, Reader, read_from};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ pub struct Tail {
     dir: PathBuf,
     next: u64,
     reader: Option<Reader>,
+    /// The newest segment when the reader was made.
+    newest: Option<Name>,
 }
 
 /// What one call of [`Tail::read`] brought.
@@ -28,6 +31,7 @@ impl Tail {
             dir: dir.to_owned(),
             next,
             reader: None,
+            newest: None,
         }
     }
 
@@ -44,6 +48,13 @@ impl Tail {
         let mut size = 0;
         // A segment that was full when it was opened is followed by one that this reader does not know.
         let mut fresh = false;
+        let newest = newest(&self.dir);
+        if newest != self.newest {
+            // After a write that failed the log goes on in a new segment, and what was begun here is no part of it, however
+            // whole it looks.
+            self.reader = None;
+            self.newest = newest;
+        }
         if let Some(reader) = &mut self.reader {
             reader.refresh();
         }
@@ -77,4 +88,12 @@ impl Tail {
         }
         part
     }
+}
+
+/// By its name: a directory that cannot be read is a fault of what reads the segments.
+fn newest(dir: &Path) -> Option<Name> {
+    let names = std::fs::read_dir(dir).ok()?.flatten();
+    names
+        .filter_map(|entry| Name::parse(entry.file_name().to_str()?))
+        .max()
 }
