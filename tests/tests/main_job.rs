@@ -122,6 +122,9 @@ fn documents_have_the_members_of_the_reference(host: &Host) {
     let ask = "jitctl elevate --json --for 1m --reason x";
     let grant = host.run_as("alice", ask).ok().json()["grant"]["id"].clone();
     let id = grant.as_str().unwrap();
+    // From then on it is compared with the journal.
+    let cosigned = "test -e /var/lib/jit/witness.json";
+    host.wait_for("a cosignature", Duration::from_secs(20), cosigned);
     let active = "grant request schema_version status";
     let tree = "checkpoint keys origin schema_version size";
     for (user, command, expected) in [
@@ -156,7 +159,7 @@ fn documents_have_the_members_of_the_reference(host: &Host) {
         (
             "root",
             "jitctl log verify --json",
-            "entries faults first_time last_time more_faults ok schema_version sealed starts unprotected",
+            "entries faults first_time last_time more_faults ok schema_version sealed starts unfinished unprotected witness",
         ),
         ("root", "jitctl log export --json /root/tree", tree),
         (

@@ -24,7 +24,7 @@ fn installing_enables_starts_and_wires_nothing() {
         .ok();
     assert_eq!(
         states.text().split_whitespace().collect::<Vec<_>>(),
-        ["8", "disabled"],
+        ["9", "disabled"],
         "{states}"
     );
     assert_eq!(
