@@ -83,11 +83,10 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     agent.receivers_anew();
     let (stop, told) = tokio::sync::watch::channel(());
     let cli = listen::cli::serve(agent.clone(), sockets.agent, told.clone());
-    let gate = listen::gate::serve(agent.clone(), sockets.gate, told.clone());
-    let link = listen::link::serve(agent.clone(), sockets.link, told);
+    let gate = listen::gate::serve(agent.clone(), sockets.gate, told);
     let cli = tokio::task::spawn_local(cli);
     let gate = tokio::task::spawn_local(gate);
-    let link = tokio::task::spawn_local(link);
+    tokio::task::spawn_local(listen::link::serve(agent.clone(), sockets.link));
     tokio::task::spawn_local(crate::listen::sessions::watch(agent.clone()));
     // A fault in what is set is no reason to be more open than the default is.
     let bus = agent.config.borrow().as_ref().is_ok_and(|c| c.manners.dbus);
@@ -104,7 +103,7 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     agent.stop_waiting();
     // What takes longer than any gate may is cut off, and its asker told that the agent hung up.
     let until = tokio::time::Instant::now() + LAST_CALLS;
-    let _ = tokio::time::timeout_at(until, async { tokio::join!(cli, gate, link) }).await;
+    let _ = tokio::time::timeout_at(until, async { tokio::join!(cli, gate) }).await;
     agent.starts_done(until).await;
     agent.keep_receivers();
     agent.log.later(agent.note(kind::STOP));

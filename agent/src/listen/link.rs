@@ -1,7 +1,7 @@
 //! `link.sock`: one link at a time; a new connection takes the place of the old one.
 
 use super::outbox::{Waiting, outbox};
-use super::{Stop, read_frame, write_frame};
+use super::{read_frame, write_frame};
 use crate::agent::Agent;
 use crate::callers::identify;
 use std::rc::Rc;
@@ -13,30 +13,28 @@ use wire::link::Up;
 /// Messages read and not yet taken; a link that sends more waits.
 const INBOX: usize = 8;
 
-/// Serve until told to stop; what was read is taken then, and no more is. The socket's mode lets in root and the group
-/// `jit-link`.
-pub async fn serve(agent: Rc<Agent>, listener: UnixListener, mut stop: Stop) {
+/// Serve for ever. The socket's mode lets in root and the group `jit-link`.
+pub async fn serve(agent: Rc<Agent>, listener: UnixListener) {
     // Messages are taken one after the other by a task that no connection's end can cut short: half a revocation is
     // none.
     let (inbox, mut messages) = mpsc::channel::<Up>(INBOX);
     let taker = agent.clone();
-    let taken = tokio::task::spawn_local(async move {
+    tokio::task::spawn_local(async move {
         while let Some(message) = messages.recv().await {
             taker.from_link(message).await;
         }
     });
     let mut current: Option<tokio::task::JoinHandle<()>> = None;
     loop {
-        let accepted = tokio::select! {
-            _ = stop.changed() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
+        match listener.accept().await {
             Ok((stream, _)) => {
                 if identify(&stream).is_err() {
                     continue;
                 }
-                hang_up(current.take()).await;
+                if let Some(old) = current.take() {
+                    old.abort();
+                    let _ = old.await;
+                }
                 let (agent, inbox) = (agent.clone(), inbox.clone());
                 current = Some(tokio::task::spawn_local(async move {
                     one(agent, stream, inbox).await;
@@ -44,16 +42,6 @@ pub async fn serve(agent: Rc<Agent>, listener: UnixListener, mut stop: Stop) {
             }
             Err(e) => super::accept_failed(&agent, &e).await,
         }
-    }
-    hang_up(current).await;
-    drop(inbox);
-    let _ = taken.await;
-}
-
-async fn hang_up(connection: Option<tokio::task::JoinHandle<()>>) {
-    if let Some(old) = connection {
-        old.abort();
-        let _ = old.await;
     }
 }
 
