@@ -32,7 +32,7 @@ journalctl -k -b | grep 'apparmor="DENIED"' || true
 python3 - <<'END'
 with open("/proc/self/attr/current", "w") as profile:
     profile.write("changeprofile jit-link")
-for path in ["/etc/jit/link.toml", "/etc/shadow", "/var/lib/jit-issuer/keys/grant.pk8", "/var/lib/jit/host.pk8"]:
+for path in ["/etc/jit/link.toml", "/etc/shadow", "/var/lib/jit-issuer/keys/grant.pk8", "/var/lib/jit/host.key"]:
     try:
         open(path).close()
         print("open", path)
