@@ -126,7 +126,7 @@ fn documents_have_the_members_of_the_reference(host: &Host) {
     let cosigned = "test -e /var/lib/jit/witness.json";
     host.wait_for("a cosignature", Duration::from_secs(20), cosigned);
     let active = "grant request schema_version status";
-    let tree = "checkpoint keys origin schema_version size";
+    let tree = "checkpoint keys origin schema_version size witness";
     for (user, command, expected) in [
         ("alice", ask, active),
         (
@@ -165,7 +165,7 @@ fn documents_have_the_members_of_the_reference(host: &Host) {
         (
             "root",
             "jitctl log prove --json 0",
-            "checkpoint index keys origin proof schema_version size",
+            "checkpoint index keys origin proof schema_version size witness",
         ),
         (
             "root",

@@ -232,6 +232,8 @@ impl Agent {
                 let found = core.grants.get(&jti);
                 found.is_some_and(|s| s.file.phase == Phase::Active)
             };
+            // Whoever waits for the end of all starts.
+            self.changed.notify_waiters();
             if let Err(why) = &joined {
                 self.alert(&format!(
                     "grant {jti} could not be put in force again: {why}"
