@@ -185,6 +185,7 @@ fn a_remote_revocation_is_enforced_at_once() {
     let rounds: usize = env::var("JIT_ROUNDS").map_or(20, |n| n.parse().unwrap());
     pair(None, |issuer, host, _| {
         // One user asks as fast as he can.
+        issuer.sh("mkdir -p /etc/jit/issuer.toml.d").ok();
         issuer.write(
             "/etc/jit/issuer.toml.d/60-rate.toml",
             "[limits]\nrequests_per_minute = 100000\nrequests_per_minute_of_user = 100000\n",
