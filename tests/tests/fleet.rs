@@ -15,7 +15,7 @@ use jit_tests::{Host, Output, command, project};
 
 const HUB: &str = "10.77.0.1";
 const WEB: &str = "10.77.0.2";
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(400);
 
 /// Everything below /etc with its mode, owner and content, but the files that hold users and groups; and what is installed.
 const STATE: &str = "cd /etc && find . ! -name '*passwd*' ! -name '*group*' ! -name '*shadow*' ! -name '*sub[ug]id*' \
