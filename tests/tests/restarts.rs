@@ -1,4 +1,4 @@
-//! The agent is restarted again and again while people work: nobody is refused for it, nobody waits in vain, no grant ends.
+//! The agent is restarted again and again while people work: nobody is refused for it, and no grant ends.
 #![cfg(feature = "e2e")]
 #![allow(
     clippy::unwrap_used,
