@@ -31,6 +31,8 @@ pub struct Call<'a> {
     pub user: Option<&'a [u8]>,
     /// `PAM_TTY`
     pub tty: Option<&'a [u8]>,
+    /// How long auth took in this transaction; zero where it was not asked.
+    pub auth_took: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +133,14 @@ fn judge(outside: &impl Outside, call: Call<'_>) -> Result<Outcome, Doubt> {
     };
     let limit = match call.phase {
         PamPhase::Auth => budget::PAM_AUTH,
-        PamPhase::Account if last_gate => budget::PAM_LAST,
-        PamPhase::Account => budget::PAM_ACCOUNT,
+        PamPhase::Account => {
+            let share = if last_gate {
+                budget::PAM_LAST
+            } else {
+                budget::PAM_ACCOUNT
+            };
+            budget::with_rest(share, budget::PAM_AUTH, call.auth_took)
+        }
     };
     match outside.ask(&request, limit).map_err(Doubt::Agent)? {
         Reply::Pam { verdict, text } => Ok(match (verdict, call.phase) {

@@ -12,6 +12,7 @@ struct Script {
     real_uid: u32,
     nss_down: bool,
     in_sudo_rs: bool,
+    auth_took: Duration,
     reply: RefCell<Option<Result<Reply, CallError>>>,
     asked: RefCell<Vec<(Request, Duration)>>,
 }
@@ -21,6 +22,7 @@ fn script(real_uid: u32) -> Script {
         real_uid,
         nss_down: false,
         in_sudo_rs: false,
+        auth_took: budget::PAM_AUTH,
         reply: RefCell::new(None),
         asked: RefCell::default(),
     }
@@ -81,6 +83,7 @@ impl Script {
                 service: Some(service.as_bytes()),
                 user: Some(user.as_bytes()),
                 tty: Some(b"/dev/pts/7"),
+                auth_took: self.auth_took,
             },
         )
     }
@@ -170,6 +173,21 @@ fn the_agent_hears_who_where_and_how_within_the_budget() {
             last_gate: false,
         };
         assert_eq!(alice.asked.take(), [(want, limit)]);
+    }
+}
+
+#[test]
+fn what_auth_left_is_accounts() {
+    for (sudo_rs, service, share) in [
+        (false, "sudo-jit", budget::PAM_ACCOUNT),
+        (true, "sudo", budget::PAM_LAST),
+    ] {
+        let mut alice = script(ALICE).verdict(PamVerdict::Ignore);
+        alice.in_sudo_rs = sudo_rs;
+        alice.auth_took = Duration::from_millis(5);
+        let _ = alice.decide(PamPhase::Account, service, "alice");
+        let limit = share + budget::PAM_AUTH - alice.auth_took;
+        assert_eq!(alice.asked.take()[0].1, limit);
     }
 }
 
@@ -302,6 +320,7 @@ fn a_missing_item_refuses_the_managed_only() {
         service: Some(b"sudo-jit"),
         user: None,
         tty: None,
+        auth_took: Duration::ZERO,
     };
     assert!(text(decide(&script(ALICE), call)).contains("PAM names no user"));
     assert_eq!(decide(&script(BOB), call), Outcome::Ignore);

@@ -63,6 +63,7 @@ fn guarded(refusal: PamResultCode, work: impl FnOnce() -> PamResultCode) -> PamR
 
 fn answer(pamh: &mut PamHandle, phase: PamPhase, refusal: PamResultCode) -> PamResultCode {
     let mut memory = recall(pamh);
+    let start = Instant::now();
     let outcome = decide(
         &System,
         Call {
@@ -70,6 +71,7 @@ fn answer(pamh: &mut PamHandle, phase: PamPhase, refusal: PamResultCode) -> PamR
             service: item::<Service<'_>>(pamh),
             user: item::<UserItem<'_>>(pamh),
             tty: item::<Tty<'_>>(pamh),
+            auth_took: memory.auth_took,
         },
     );
     let code = match outcome {
@@ -86,8 +88,10 @@ fn answer(pamh: &mut PamHandle, phase: PamPhase, refusal: PamResultCode) -> PamR
     };
     if phase == PamPhase::Auth {
         memory.authenticated = code == PamResultCode::PAM_SUCCESS;
+        memory.auth_took += start.elapsed();
     }
-    // Without memory, setcred answers "ignore" and a text may come twice: nothing that lets anybody in.
+    // Without memory, setcred answers "ignore", a text may come twice, and account may wait for longer: nothing that
+    // lets anybody in.
     let _ = pamh.set_data(MEMORY, Box::new(memory));
     code
 }
@@ -125,6 +129,8 @@ where
 struct Memory {
     spoke: bool,
     authenticated: bool,
+    /// All that was asked for in auth together: sudo asks again after a wrong password.
+    auth_took: Duration,
 }
 
 /// PAM data are shared by all modules of a transaction; only this one uses the name.

@@ -2,8 +2,11 @@
 
 use crate::call::Caller;
 use crate::command::{Command, Unclear};
-use crate::standing::{NO_CALLER, Opening, Other, Right, Standing, no_answer, wrong_answer};
-use crate::world::{Stream, World};
+use crate::standing::{
+    NO_CALLER, Opening, Other, Right, Standing, no_answer, standing, wrong_answer,
+};
+use crate::world::{Now, Stream, World};
+use std::time::Duration;
 use wire::Text;
 use wire::budget;
 use wire::gate::{Deadline, Door, ListKind, Reply, Request, Subject};
@@ -23,6 +26,8 @@ pub struct Cell {
     pub standing: Standing,
     pub other: Option<Other>,
     pub stage: Stage,
+    /// How long sudo's opening of the plugins took; what is left of its share is G3's.
+    pub open_took: Duration,
     /// End of the grant G3 allowed by; none under standing rules.
     pub until: Option<Deadline>,
     /// The first grant a use was allowed by.
@@ -44,11 +49,15 @@ pub enum Stage {
 }
 
 impl Cell {
-    pub fn new(opening: Opening, standing: Standing, audit_opened: bool) -> Self {
+    /// Finds out how the caller stands to us.
+    pub fn open(world: &impl World, opening: Opening, audit_opened: bool) -> Self {
+        let start = world.now();
+        let standing = standing(world, &opening, audit_opened);
         Self {
             audit_opened,
             opening,
             standing,
+            open_took: since(start, world.now()),
             other: None,
             stage: Stage::Unchecked,
             until: None,
@@ -80,7 +89,8 @@ impl Cell {
                 command.as_use(caller.subject(), caller.tty.clone(), &self.opening.settings)
             })
             .map_err(|why| why.to_string())?;
-        match world.ask(&Request::Use(Box::new(question)), budget::CHECK) {
+        let limit = budget::with_rest(budget::CHECK, budget::OPEN, self.open_took);
+        match world.ask(&Request::Use(Box::new(question)), limit) {
             Ok(Reply::Allow { grant, until, text }) => {
                 if let Some(text) = text {
                     world.say(Stream::Error, &text);
@@ -151,6 +161,14 @@ impl Cell {
         };
         // sudo has refused already and logs that itself.
         let _ = world.ask(&request, budget::REPORT);
+    }
+}
+
+/// Without both readings nothing is left over.
+fn since(start: Option<Now>, end: Option<Now>) -> Duration {
+    match (start, end) {
+        (Some(start), Some(end)) => Duration::from_nanos(end.boot_ns.saturating_sub(start.boot_ns)),
+        _ => Duration::MAX,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::cell::{Cell, Stage};
 use crate::command::{Command, Unclear};
-use crate::standing::{Opening, Other, Right, Standing, standing};
+use crate::standing::{Opening, Other, Right, Standing};
 use crate::world::{Stream, World};
 use wire::Text;
 use wire::budget;
@@ -54,15 +54,13 @@ impl Gates {
 
     /// Audit `open`: who called, is he managed, and does a grant live?
     pub fn open(&mut self, world: &impl World, opening: Opening) {
-        let standing = standing(world, &opening, true);
-        self.cell = Some(Cell::new(opening, standing, true));
+        self.cell = Some(Cell::open(world, opening, true));
     }
 
     /// Approval `open`. When audit `open` came first, nothing is left to do.
     pub fn approval_open(&mut self, world: &impl World, opening: Opening) {
         if self.cell.is_none() {
-            let standing = standing(world, &opening, false);
-            self.cell = Some(Cell::new(opening, standing, false));
+            self.cell = Some(Cell::open(world, opening, false));
         }
     }
 

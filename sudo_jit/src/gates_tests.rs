@@ -25,6 +25,8 @@ struct Script {
     /// Answers in order; asking once too often fails the test.
     replies: RefCell<VecDeque<Answer>>,
     now: Slot<Option<Now>>,
+    /// How long each answer takes.
+    takes: Slot<Duration>,
     asked: RefCell<Vec<(Request, Duration)>>,
     said: RefCell<Vec<(Stream, String)>>,
 }
@@ -32,6 +34,10 @@ struct Script {
 impl World for Script {
     fn ask(&self, request: &Request, budget: Duration) -> Answer {
         self.asked.borrow_mut().push((request.clone(), budget));
+        if let Some(mut now) = self.now.get() {
+            now.boot_ns += u64::try_from(self.takes.get().as_nanos()).unwrap();
+            self.now.set(Some(now));
+        }
         self.replies
             .borrow_mut()
             .pop_front()
@@ -56,6 +62,7 @@ fn script(eligible: Result<bool, String>, replies: Vec<Answer>) -> Script {
             wall_s: 999,
             boot_ns: 499,
         })),
+        takes: Slot::default(),
         asked: RefCell::default(),
         said: RefCell::default(),
     }
@@ -212,9 +219,10 @@ fn a_grant_opens_all_gates_and_its_end_is_told() {
         intent: true,
     };
     assert_eq!(asked[0], (first, budget::OPEN));
-    let (Request::Use(question), budget::CHECK) = &asked[1] else {
+    let (Request::Use(question), limit) = &asked[1] else {
         panic!("{:?}", asked[1])
     };
+    assert_eq!(*limit, budget::OPEN + budget::CHECK, "open took no time");
     let Use {
         subject: whose,
         command,
@@ -234,6 +242,25 @@ fn a_grant_opens_all_gates_and_its_end_is_told() {
     };
     assert_eq!(asked[2], (last, budget::REPORT));
     assert_eq!(asked.len(), 3, "one call is closed once");
+}
+
+#[test]
+fn what_open_took_is_not_left_for_check() {
+    let took = budget::OPEN - Duration::from_millis(100);
+    for (takes, clock, left) in [
+        (took, true, Duration::from_millis(100)),
+        (budget::OPEN * 2, true, Duration::ZERO),
+        (Duration::ZERO, false, Duration::ZERO),
+    ] {
+        let world = script(Ok(true), vec![state(true, false), deny("no")]);
+        world.takes.set(takes);
+        if !clock {
+            world.now.set(None);
+        }
+        let mut gates = opened(&world);
+        assert_eq!(refused(gates.check(&world, id)), "no");
+        assert_eq!(world.asked.borrow()[1].1, budget::CHECK + left);
+    }
 }
 
 #[test]

@@ -118,3 +118,24 @@ pub fn give_roles(host: &Host, roles: &str) {
         &format!("jitctl log show --json | grep '\"type\":\"policy\"' | grep -q '\"{first}\"'"),
     );
 }
+
+/// A user may ask as fast as a test does: sets the limits of the host's own issuer far up, and waits until it runs again.
+#[track_caller]
+pub fn allow_many_requests(issuer: &Host) {
+    issuer.sh("mkdir -p /etc/jit/issuer.toml.d").ok();
+    issuer.write(
+        "/etc/jit/issuer.toml.d/60-rate.toml",
+        "[limits]\nrequests_per_minute = 100000\nrequests_per_minute_of_user = 100000\n",
+    );
+    issuer.run(&["systemctl", "restart", "jit-issuer"]).ok();
+}
+
+/// Waits until the host hears its issuer.
+#[track_caller]
+pub fn wait_for_issuer(host: &Host) {
+    host.wait_for(
+        "the issuer is heard",
+        Duration::from_secs(20),
+        "jitctl status --json | grep -q '\"issuer\":\"ok\"'",
+    );
+}

@@ -223,7 +223,7 @@ fn no_clock_no_sleep_and_no_reboot_makes_a_grant_longer() {
             honoured $wrong $end
             jitctl log verify",
         )
-        .run(Duration::from_secs(1200));
+        .run(Duration::from_secs(1800));
 
     report.of("setup").ok().says("sleep 1000").says("jit-admin");
 

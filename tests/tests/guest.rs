@@ -55,7 +55,7 @@ fn clocks_and_reboots_of_a_guest() {
         )
         .then("after", "cat /root/kept; ls /run/reboot-next")
         .then("apparmor", APPARMOR)
-        .run(Duration::from_secs(400));
+        .run(Duration::from_secs(900));
     report
         .of("kernel")
         .ok()

@@ -14,7 +14,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use jit_tests::Host;
-use jit_tests::grants::{elevate, list, proof, records, wait_until};
+use jit_tests::grants::{
+    allow_many_requests, elevate, list, proof, records, wait_for_issuer, wait_until,
+};
 use jit_tests::net::pair;
 use serde_json::Value;
 
@@ -184,18 +186,8 @@ print(time.time_ns())";
 fn a_remote_revocation_is_enforced_at_once() {
     let rounds: usize = env::var("JIT_ROUNDS").map_or(20, |n| n.parse().unwrap());
     pair(None, |issuer, host, _| {
-        // One user asks as fast as he can.
-        issuer.sh("mkdir -p /etc/jit/issuer.toml.d").ok();
-        issuer.write(
-            "/etc/jit/issuer.toml.d/60-rate.toml",
-            "[limits]\nrequests_per_minute = 100000\nrequests_per_minute_of_user = 100000\n",
-        );
-        issuer.run(&["systemctl", "restart", "jit-issuer"]).ok();
-        host.wait_for(
-            "the issuer is heard",
-            Duration::from_secs(20),
-            "jitctl status --json | grep -q '\"issuer\":\"ok\"'",
-        );
+        allow_many_requests(issuer);
+        wait_for_issuer(host);
         host.write("/root/watch.py", WATCH);
         let mut alice = host.shell("alice");
         let mut took: Vec<u64> = (0..rounds)

@@ -13,7 +13,8 @@ use jit_tests::bystanders::Bystanders;
 use jit_tests::grants::{elevate_as, records};
 use jit_tests::{Host, Release, seed};
 
-/// Argument: how many restarts. Meanwhile alice calls sudo without a pause. Says as JSON what was not as it is without restarts.
+/// Argument: how many restarts. Meanwhile alice calls sudo without a pause, and between two restarts one call of hers ends, so
+/// that each meets one or two. Says as JSON what was not as it is without restarts.
 const RESTARTS: &str = r#"
 import json, subprocess, sys, threading, time
 rounds, over = int(sys.argv[1]), threading.Event()
@@ -30,11 +31,14 @@ def uses():
 alice = threading.Thread(target=uses)
 alice.start()
 for _ in range(rounds):
+    ended = said["sudo"]
     start = time.monotonic()
     result = run("systemctl", "restart", "jit-agent.service")
     said["longest_restart_s"] = max(said["longest_restart_s"], round(time.monotonic() - start, 2))
     if result != (0, ""):
         said["wrong"].append(["restart", *result])
+    while said["sudo"] == ended:
+        time.sleep(0.002)
 over.set()
 alice.join()
 print(json.dumps(said))
@@ -65,7 +69,7 @@ fn restarts_refuse_nobody(release: Release) {
     eprintln!("{said}");
     let wrong = said["wrong"].as_array().unwrap();
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(said["sudo"].as_u64().unwrap() * 2 >= rounds, "{said}");
+    assert!(said["sudo"].as_u64().unwrap() >= rounds, "{said}");
 
     let all = records(&host);
     let stops = all.iter().filter(|r| r["type"] == "stop").count();

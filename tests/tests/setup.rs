@@ -44,7 +44,7 @@ fn what_nobody_confirms(release: Release) {
 
     // In its time, while others work.
     let others = Bystanders::start(&host, Duration::from_millis(100));
-    arm("5s");
+    arm("10s");
     host.sh(WIRED).ok();
     host.run(&["jitctl", "doctor"]).says("unconfirmed: ");
     unwired_again(&host, &before, "after its time");
@@ -54,12 +54,12 @@ fn what_nobody_confirms(release: Release) {
         .says("nobody confirmed it in time");
 
     // Killed at any moment after the first change.
-    host.sh("jitctl setup sudo --revert-after 4s & while ! test -e /etc/jit/sudoers; do :; done; kill -KILL $!; wait")
+    host.sh("jitctl setup sudo --revert-after 10s & while ! test -e /etc/jit/sudoers; do :; done; kill -KILL $!; wait")
         .ok();
     unwired_again(&host, &before, "after a kill");
 
     // Confirmed: it stays, also when its time has come and over a boot.
-    arm("3s");
+    arm("20s");
     host.run(&["jitctl", "setup", "confirm"])
         .ok()
         .says("sudo stays wired");

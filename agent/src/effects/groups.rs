@@ -10,7 +10,11 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What emptying one cache may take.
+const FLUSH: Duration = Duration::from_millis(500);
 
 /// Descriptors a look-up needs at the most: a file, a directory, a socket, and some.
 const SPARE: usize = 6;
@@ -284,14 +288,40 @@ fn flush_caches() {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
-                .status();
+                .spawn()
+                .and_then(|child| wait_briefly(child, FLUSH));
         }
     }
+}
+
+/// Kills what does not end in time: a daemon that hangs must not hold up an ending.
+fn wait_briefly(mut child: Child, limit: Duration) -> io::Result<()> {
+    let until = Instant::now() + limit;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > until {
+            child.kill()?;
+            child.wait()?;
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_that_hangs_is_not_waited_for() {
+        let start = Instant::now();
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        wait_briefly(child, Duration::from_millis(20)).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(30));
+        let quick = Command::new("true").spawn().unwrap();
+        wait_briefly(quick, Duration::from_secs(60)).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
 
     #[test]
     fn numbers_are_those_of_the_named_groups() {
