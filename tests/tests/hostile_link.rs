@@ -402,10 +402,18 @@ fn a_grant_held_back_past_its_revocation_gives_nothing() {
     ];
     all_refused(&host, &mut link, &refused);
     nothing_given(&host, &mut alice);
+    // Its request waits no longer.
+    let told = "this host does not take the issuer's grant: it was revoked (stolen laptop)";
+    host.wait_record("the request is closed", |r| {
+        r["type"] == "refused" && r["detail"]["what"] == "request" && r["detail"]["why"] == told
+    });
+    host.sh("! ls /var/lib/jit/pending | grep json").ok();
     // Nor after a restart of the agent, which comes back with what it had stored.
     host.run(&["systemctl", "restart", "jit-agent"]).ok();
     let (mut link, ..) = Link::connect(&host);
-    all_refused(&host, &mut link, &refused);
+    let [mut again, rollback, replay] = refused;
+    again.3 = "no open request";
+    all_refused(&host, &mut link, &[again, rollback, replay]);
     nothing_given(&host, &mut alice);
 }
 

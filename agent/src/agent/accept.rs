@@ -77,13 +77,22 @@ pub fn grant<'a>(grant: &VerifiedGrant, with: &Against<'a>) -> Result<Answers<'a
             claims.iat - time
         ));
     }
-    if claims.iat < with.state.closed_before {
-        return Err("it was made before revocations that this host no longer holds".into());
-    }
     if claims.exp <= time {
         return Err("its time is over".into());
     }
-    within(grant, with.ceiling, time)?;
+    never(grant, with)?;
+    Ok(answers)
+}
+
+/// What no wait mends and no other grant will: the issuer gave its one answer, and this host will not have it.
+///
+/// # Errors
+/// One sentence.
+pub fn never(grant: &VerifiedGrant, with: &Against<'_>) -> Result<(), Refusal> {
+    if grant.claims().iat < with.state.closed_before {
+        return Err("it was made before revocations that this host no longer holds".into());
+    }
+    within(grant, with.ceiling, with.state.mark.time(with.now))?;
     if let Some(r) = with
         .state
         .revoked
@@ -92,7 +101,7 @@ pub fn grant<'a>(grant: &VerifiedGrant, with: &Against<'a>) -> Result<Answers<'a
     {
         return Err(format!("it was revoked ({})", r.reason));
     }
-    Ok(answers)
+    Ok(())
 }
 
 /// The open request of this host that a grant answers.

@@ -171,6 +171,8 @@ enum Outcome {
     Granted(String),
     /// The issuer, or its policy, said no.
     Denied(String),
+    /// Granted, and the grant is not one that this host takes.
+    Unfit(String),
     /// Whoever asked took it back; or root did.
     Withdrawn(&'static str),
     /// The issuer could not be asked.

@@ -155,6 +155,7 @@ impl Agent {
         }
         let why = match &outcome {
             Outcome::Denied(d) => format!("the issuer denied it: {d}"),
+            Outcome::Unfit(why) => format!("this host does not take the issuer's grant: {why}"),
             Outcome::Withdrawn(by) => (*by).to_owned(),
             Outcome::Failed(f) | Outcome::Broken(f) | Outcome::OverBudget(f) => f.clone(),
             Outcome::Granted(g) => format!("granted as {g}"),
@@ -261,6 +262,11 @@ impl Agent {
                     Code::Denied,
                     format!("the request was denied: {why}"),
                     None,
+                ))),
+                Outcome::Unfit(why) => Some(Err(error(
+                    Code::Denied,
+                    format!("the issuer granted it, but this host does not take the grant: {why}"),
+                    Some("ask again; if it stays so, root can see more with: jitctl log show"),
                 ))),
                 Outcome::Withdrawn(by) => Some(Err(error(
                     Code::Denied,

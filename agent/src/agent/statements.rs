@@ -137,6 +137,11 @@ impl Agent {
                     return self.take_persons(grant, now);
                 }
                 Err(why) => {
+                    // Whoever waits here for nothing is told, and waits no longer.
+                    let mut open = core.pending.values();
+                    let open = open.find(|p| p.hash == grant.request_hash());
+                    let vain = open.map(|p| p.id.clone());
+                    let vain = vain.filter(|_| accept::never(&grant, &against).is_err());
                     // What was answered before was told then: the same again, as after a stream that is read anew, is no news.
                     let told = core
                         .answered
@@ -145,6 +150,9 @@ impl Agent {
                     drop(core);
                     if !told {
                         self.tell(&grant, Some(&why));
+                    }
+                    if let Some(id) = vain {
+                        self.close_request(&id, super::Outcome::Unfit(why.clone()));
                     }
                     return Err(why);
                 }

@@ -134,12 +134,16 @@ fn join(ctx: &Context, token: &Token) -> Result<Enrolled, Failure> {
     };
     runtime()?
         .block_on(Client::new(transport).join(&join))
-        .map_err(|e| {
-            let hint = format!("Can this host reach {}? Is its clock right?", token.url);
-            Failure {
-                hint: Some(hint),
+        .map_err(|e| match e {
+            // Its own words say what to do.
+            api::Error::Problem(_) => refusal(&e),
+            e => Failure {
+                hint: Some(format!(
+                    "Can this host reach {}? Is its clock right?",
+                    token.url
+                )),
                 ..refusal(&e)
-            }
+            },
         })
 }
 
