@@ -1,6 +1,7 @@
 //! `issuer.toml`. Its shape, and how files of it stand over each other, is in `settings`.
 
 use crate::error::Error;
+use crate::outgoing::Url;
 use api::Address;
 use settings::issuer::no_url;
 pub use settings::issuer::{Https, Issuer as Config, Limits};
@@ -15,8 +16,14 @@ pub fn read(places: &Places) -> Result<Config, Error> {
     Ok(read.value)
 }
 
-/// That hosts can reach what they are told to.
+/// That hosts can reach what they are told to, and we those that are to be told.
 fn check(config: &Config) -> Result<(), Wrong> {
+    for (name, hook) in &config.hooks {
+        Url::parse(&hook.url).map_err(|what| {
+            let key = format!("hooks.{name}.url");
+            Wrong::new(&key, what, "write https://HOST[:PORT]/PATH")
+        })?;
+    }
     match config.https.as_ref().and_then(|https| https.url.as_ref()) {
         Some(url) if !Address::parse(url).is_ok_and(|a| a.is_away()) => Err(no_url(url)),
         _ => Ok(()),

@@ -1,10 +1,12 @@
 //! The running issuer: puts the parts together, and stops them in order.
 
 use crate::authority::Authority;
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::config::{Config, Https};
 use crate::error::Error;
 use crate::files;
+use crate::hooks::Hook;
+use crate::hooks::courier::Courier;
 use crate::http::accept::{self, Server};
 use crate::http::away;
 use crate::http::table::Uids;
@@ -14,15 +16,17 @@ use crate::hub::Hub;
 use crate::init::Layout;
 use crate::limits::{Buckets, Shares};
 use crate::out;
+use crate::outgoing::Outgoing;
 use crate::rules::{Reload, Rules};
-use crate::stop;
-use crate::store::{Db, Sqlite};
+use crate::stop::{self, Stop};
+use crate::store::{Db, Outbox, Sqlite};
 use crate::tail;
 use crate::witness;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 
 /// What nobody configures.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub struct Tuning {
     pub state_block: u64,
     /// Log entries kept in memory for the streams.
     pub kept: usize,
+    /// By which hooks are told, and told again.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Tuning {
@@ -40,6 +46,7 @@ impl Default for Tuning {
             heartbeat: Duration::from_secs(api::HEARTBEAT_S),
             state_block: 1000,
             kept: 4096,
+            clock: Arc::new(clock::System),
         }
     }
 }
@@ -117,6 +124,7 @@ pub async fn serve(
         Some(https) => Some(Away::new(https, hooks.socket).await?),
         None => None,
     };
+    let couriers = couriers(config, tuning, &db, authority.iss(), &stop).await?;
     let listener = accept::bind(&config.socket).await?;
     let server = tokio::spawn(Server::new(Arc::clone(&app)).run(listener, stop.clone()));
     let (away, away_server) = match away {
@@ -133,6 +141,10 @@ pub async fn serve(
         }
         None => (None, None),
     };
+    let mut telling = JoinSet::new();
+    for courier in couriers {
+        telling.spawn(courier.run());
+    }
     let mut tail = tokio::spawn(tail::run(
         db.clone(),
         Arc::clone(&authority),
@@ -176,6 +188,7 @@ pub async fn serve(
         watch.abort();
         let _ = watch.await;
     }
+    while telling.join_next().await.is_some() {}
     let _ = server.await;
     if let Some(server) = away_server {
         let _ = server.await;
@@ -190,6 +203,47 @@ pub async fn serve(
         (Ok(result), Ok(Ok(()))) => result,
         _ => Err(Error::Worker),
     }
+}
+
+/// Those who tell the hooks; from here on the store writes down what they are to be told.
+async fn couriers(
+    config: &Config,
+    tuning: &Tuning,
+    db: &Db,
+    iss: &str,
+    stop: &Stop,
+) -> Result<Vec<Courier>, Error> {
+    let (woken, hear) = watch::channel(0);
+    let outbox = Outbox {
+        source: iss.to_owned(),
+        hooks: config
+            .hooks
+            .iter()
+            .map(|(name, hook)| (name.clone(), hook.events.clone()))
+            .collect(),
+        woken,
+    };
+    let mut couriers = Vec::new();
+    if !config.hooks.is_empty() {
+        let outgoing = Outgoing::new(&config.outgoing)?;
+        for (name, hook) in &config.hooks {
+            couriers.push(Courier {
+                db: db.clone(),
+                hook: Hook::new(name, hook)?,
+                outgoing: outgoing.clone(),
+                clock: Arc::clone(&tuning.clock),
+                woken: hear.clone(),
+                stop: stop.clone(),
+            });
+        }
+    }
+    let forgotten = db.call(move |core| core.store.tell(outbox)).await?;
+    if forgotten > 0 {
+        out::warn(format_args!(
+            "{forgotten} events were forgotten: they were for hooks that are not set any more"
+        ));
+    }
+    Ok(couriers)
 }
 
 /// Hosts elsewhere.

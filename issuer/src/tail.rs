@@ -74,6 +74,9 @@ async fn publish(
         let authority = Arc::clone(authority);
         let (lines, beat, more) = db
             .call(move |core| {
+                if due {
+                    core.store.expire(clock::unix())?;
+                }
                 let entries = core.store.log(last, BATCH)?;
                 let more = u32::try_from(entries.len()).unwrap_or(u32::MAX) >= BATCH;
                 due |= entries.iter().any(|e| e.kind != Kind::Grant);

@@ -14,8 +14,9 @@ use crate::show;
 use api::{Approve, Call, Deny, Standing, Status, Submitted, Waiting, WaitingList};
 use serde_json::{Value, json};
 use statement::claims::Request;
-use statement::detail::{AllOr, Detail};
+use statement::detail::Detail;
 use statement::digest::sha256_b64;
+use statement::words::{self, root_equal, who};
 use std::io::{self, IsTerminal};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -181,44 +182,6 @@ fn word(standing: Standing) -> &'static str {
     }
 }
 
-fn who(asked: &Request) -> String {
-    asked
-        .authorization_details
-        .first()
-        .map_or_else(String::new, |d| format!("{} (uid {})", d.login, d.uid))
-}
-
-fn root_equal(asked: &Request) -> Option<String> {
-    asked
-        .authorization_details
-        .iter()
-        .find_map(Detail::root_equal)
-}
-
-fn commands(detail: &Detail) -> Option<Vec<String>> {
-    match &detail.commands {
-        AllOr::All(_) => None,
-        AllOr::List(list) => Some(
-            list.iter()
-                .map(|c| {
-                    let words = std::iter::once(&c.path).chain(&c.args);
-                    words.map(|w| quoted(w)).collect::<Vec<_>>().join(" ")
-                })
-                .collect(),
-        ),
-    }
-}
-
-/// So that where a word ends is seen.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-=:@%+,*".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 fn since(unix: u64) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |d| d.as_secs()).saturating_sub(unix)
@@ -320,55 +283,13 @@ fn full(waiting: &Waiting, asked: &Request) -> Vec<Line> {
 
 /// What one detail gives, member by member.
 fn gives(detail: &Detail, row: &dyn Fn(&str) -> Line) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let doors: Vec<&str> = detail.doors.iter().map(|d| d.name()).collect();
-    if !doors.is_empty() {
-        let whom = match &detail.runas {
-            AllOr::All(_) => "any user".to_owned(),
-            AllOr::List(list) if list.is_empty() => "nobody".to_owned(),
-            AllOr::List(list) => list.join(", "),
-        };
-        lines.push(row("through").text(doors.join(", ")));
-        lines.push(row("as").text(whom));
-        match commands(detail) {
-            None => lines.push(row("commands").styled(Style::Strong, "ANY")),
-            Some(list) if list.is_empty() => lines.push(row("commands").text("none")),
-            Some(list) => {
-                for (n, one) in list.iter().enumerate() {
-                    lines.push(row(if n == 0 { "commands" } else { "" }).text(one));
-                }
-            }
-        }
-    }
-    let listed = [
-        ("groups", &detail.groups),
-        ("edits", &detail.sudoedit),
-        ("in", &detail.cwd),
-        ("variables", &detail.env),
-        ("unlocks", &detail.unlock),
-    ];
-    for (name, list) in listed {
-        if !list.is_empty() {
-            lines.push(row(name).text(list.join(", ")));
-        }
-    }
-    let flags: Vec<&str> = [
-        (detail.shell, "a shell"),
-        (detail.once, "one use only"),
-        (detail.tty, "only on a terminal"),
-        (detail.auth == statement::detail::Auth::None, "no password"),
-        (
-            detail.on_end == statement::detail::OnEnd::Report,
-            "processes that hold a group may live on after the end",
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(is, text)| is.then_some(text))
-    .collect();
-    if !flags.is_empty() {
-        lines.push(row("with").text(flags.join(", ")));
-    }
-    lines
+    words::gives(detail)
+        .into_iter()
+        .map(|(name, text)| match text.as_str() {
+            words::ANY => row(name).styled(Style::Strong, text),
+            _ => row(name).text(text),
+        })
+        .collect()
 }
 
 fn short_json(waiting: &Waiting, asked: &Request) -> Value {

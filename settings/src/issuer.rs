@@ -1,7 +1,9 @@
 //! `issuer.toml`: where an issuer keeps and finds things, and how much it takes.
 
+use crate::outgoing::{Hook, MOST_HOOKS, Outgoing};
 use crate::{Settings, Wrong, absolute};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -19,6 +21,11 @@ pub struct Issuer {
     /// None: only the socket of this box.
     pub https: Option<Https>,
     pub limits: Limits,
+    /// What holds for every call that the issuer makes by itself.
+    pub outgoing: Outgoing,
+    /// Who is told of what becomes of requests, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<String, Hook>,
 }
 
 /// For hosts elsewhere. The files are read at the start and at each reload.
@@ -65,6 +72,8 @@ impl Default for Issuer {
             link_user: "jit-link".to_owned(),
             https: None,
             limits: Limits::default(),
+            outgoing: Outgoing::default(),
+            hooks: BTreeMap::new(),
         }
     }
 }
@@ -102,6 +111,14 @@ impl Settings for Issuer {
             if let Some(ca) = &https.ca {
                 absolute("https.ca", ca)?;
             }
+        }
+        self.outgoing.check()?;
+        if self.hooks.len() > MOST_HOOKS {
+            let what = format!("{} hooks", self.hooks.len());
+            return Err(Wrong::new("hooks", what, format!("at most {MOST_HOOKS}")));
+        }
+        for (name, hook) in &self.hooks {
+            hook.check(name)?;
         }
         let limits = &self.limits;
         if !(1..=86_400).contains(&limits.silent_s) {

@@ -31,6 +31,7 @@ pub mod sshsig;
 mod strict;
 pub mod trust;
 pub mod verify;
+pub mod words;
 
 pub use asked::verify_persons_request;
 pub use refused::Refused;

@@ -1,15 +1,18 @@
 //! What every store must do, whatever is below it.
 
 use super::{
-    Asked, Given, Host, Joining, Logged, Minted, Next, Revoking, Signed, Sqlite, Store, Token,
+    Asked, Given, Host, Joining, Letter, Logged, Minted, Next, Outbox, Revoking, Sent, Signed,
+    Sqlite, Store, Token,
 };
 use crate::error::Error;
 use api::{HostSays, Kind, Seen, Standing, Status};
+use settings::outgoing::What;
 use statement::claims::Target;
 use statement::digest::sha256_b64;
 use statement::people::Need;
 use statement::sign::Signer;
 use tempfile::NamedTempFile;
+use tokio::sync::watch;
 
 /// Runs a test on each kind of store.
 fn each(test: fn(&mut dyn Store)) {
@@ -423,5 +426,102 @@ fn the_revocation_of_a_persons_key_touches_nobody_elses_grants() {
         assert!(!store.granted("g1").unwrap().unwrap().revoked);
         revoke(store, "the grants' key");
         assert!(store.granted("g1").unwrap().unwrap().revoked);
+    });
+}
+
+/// Outbox of one hook.
+fn outbox(hook: &str, wants: &[What]) -> (Outbox, watch::Receiver<u64>) {
+    let (woken, hear) = watch::channel(0);
+    let hooks = vec![(hook.to_owned(), wants.to_vec())];
+    let source = "spiffe://x/issuer".to_owned();
+    (
+        Outbox {
+            source,
+            hooks,
+            woken,
+        },
+        hear,
+    )
+}
+
+fn kinds(letters: &[Letter]) -> Vec<String> {
+    let kind = |l: &Letter| {
+        let event: serde_json::Value = serde_json::from_str(&l.body).unwrap();
+        event["type"].as_str().unwrap().to_owned()
+    };
+    letters.iter().map(kind).collect()
+}
+
+#[test]
+fn what_hooks_are_told_is_written_with_the_change_or_not_at_all() {
+    each(|store| {
+        let (to, mut hear) = outbox("chat", &[What::Granted, What::Revoked]);
+        assert_eq!(store.tell(to).unwrap(), 0);
+        let failed = store.grant(&asked("a"), &mut |_| Err(Error::Random));
+        assert!(failed.is_err());
+        store.deny(&asked("b"), "no").unwrap();
+        assert!(!hear.has_changed().unwrap(), "nobody is to be told");
+        assert_eq!(store.outbox_next("chat").unwrap(), None);
+        store.grant(&asked("a"), &mut |_| Ok(minted("g1"))).unwrap();
+        store.grant(&asked("a"), &mut |_| Ok(minted("g2"))).unwrap();
+        assert!(hear.has_changed().unwrap());
+        let due = store.outbox_due("chat", 0, 9).unwrap();
+        assert_eq!(kinds(&due), ["org.jitctl.granted.v1"]);
+        assert_eq!(store.outbox_due("other", 0, 9).unwrap(), []);
+        hear.mark_unchanged();
+        let target = Target::Grant("g1".to_owned());
+        let failed = store.revoke(&target, 0, 10, &mut |_| Err(Error::Random));
+        assert!(failed.is_err() && !hear.has_changed().unwrap());
+    });
+}
+
+#[test]
+fn of_one_request_one_event_is_on_its_way_and_the_next_comes_after_it() {
+    each(|store| {
+        store.tell(outbox("chat", &What::ALL).0).unwrap();
+        let need = [Need {
+            group: "ops".to_owned(),
+            count: 1,
+        }];
+        store.wait(&asked("a"), 50, &need, "1 of ops").unwrap();
+        store.waits("a", &need, "1 of ops").unwrap();
+        store.waits("a", &need, "1 of security").unwrap();
+        store.deny(&asked("b"), "no").unwrap();
+        store.close(&asked("a"), Standing::Withdrawn, "").unwrap();
+
+        let due = store.outbox_due("chat", 0, 9).unwrap();
+        let (waiting, denied, withdrawn) = (
+            "org.jitctl.waiting.v1",
+            "org.jitctl.denied.v1",
+            "org.jitctl.withdrawn.v1",
+        );
+        assert_eq!(kinds(&due), [waiting, denied]);
+        // One is not taken, and its request waits with it; the other goes on.
+        let (again, taken) = (Some(5_000), None);
+        let sent = [(due[0].seq, again), (due[1].seq, taken)];
+        let sent = sent.map(|(seq, again_at)| Sent { seq, again_at });
+        store.outbox_sent(&sent).unwrap();
+        assert_eq!(store.outbox_due("chat", 4_999, 9).unwrap(), []);
+        assert_eq!(store.outbox_next("chat").unwrap(), Some(5_000));
+        let mut came = Vec::new();
+        while let [first] = &store.outbox_due("chat", 5_000, 9).unwrap()[..] {
+            came.extend(kinds(std::slice::from_ref(first)));
+            let (seq, again_at) = (first.seq, None);
+            store.outbox_sent(&[Sent { seq, again_at }]).unwrap();
+        }
+        assert_eq!(came, [waiting, waiting, withdrawn]);
+        assert_eq!(store.outbox_next("chat").unwrap(), None);
+    });
+}
+
+#[test]
+fn what_was_for_a_hook_that_is_gone_is_forgotten() {
+    each(|store| {
+        store.tell(outbox("chat", &What::ALL).0).unwrap();
+        store.deny(&asked("a"), "no").unwrap();
+        assert_eq!(store.tell(outbox("chat", &[What::Granted]).0).unwrap(), 0);
+        assert_eq!(store.outbox_due("chat", 0, 9).unwrap().len(), 1);
+        assert_eq!(store.tell(outbox("other", &What::ALL).0).unwrap(), 1);
+        assert_eq!(store.outbox_due("chat", 0, 9).unwrap(), []);
     });
 }

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod conformance;
 mod hosts;
+mod outbox;
 mod sqlite;
 mod waiting;
 mod witness;
@@ -16,10 +17,12 @@ pub use worker::{Core, Db};
 
 use crate::error::Error;
 use api::{HostSays, Kind, Seen, Standing, Status, Trouble};
+use settings::outgoing::What;
 use statement::claims::{Jwk, Target};
 use statement::people::Need;
 use std::collections::BTreeMap;
 use std::path::Path;
+use tokio::sync::watch;
 
 /// An enrolled host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,6 +238,37 @@ pub struct Head {
     pub policy_ver: u64,
 }
 
+/// Who is told of what happens.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    /// The issuer's id.
+    pub source: String,
+    /// Names, and what each wants to hear of.
+    pub hooks: Vec<(String, Vec<What>)>,
+    /// Changes when there is something new.
+    pub woken: watch::Sender<u64>,
+}
+
+/// An event on its way to a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub seq: i64,
+    pub id: String,
+    /// Unix seconds; when it happened.
+    pub at: u64,
+    pub body: String,
+    /// How often it was not taken.
+    pub tries: u32,
+}
+
+/// What became of a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub seq: i64,
+    /// Unix milliseconds; none: it was taken, or given up.
+    pub again_at: Option<u64>,
+}
+
 /// The memory of an issuer. Every method is one transaction, durable when it returns.
 pub trait Store: Send {
     /// # Errors
@@ -409,6 +443,18 @@ pub trait Store: Send {
 
     /// A whole copy, as of now, in a file that is there and empty.
     fn copy_to(&mut self, path: &Path) -> Result<(), Error>;
+
+    /// From now on each change writes down what these are to be told, in its own transaction. What others were to be told is
+    /// forgotten; returns how much that was.
+    fn tell(&mut self, outbox: Outbox) -> Result<usize, Error>;
+
+    /// What a hook can be told now: of each line the oldest alone.
+    fn outbox_due(&mut self, hook: &str, now_ms: u64, limit: u32) -> Result<Vec<Letter>, Error>;
+
+    /// When it can be told something next, Unix milliseconds.
+    fn outbox_next(&mut self, hook: &str) -> Result<Option<u64>, Error>;
+
+    fn outbox_sent(&mut self, sent: &[Sent]) -> Result<(), Error>;
 
     /// Sets `count` numbers aside and returns the first. They are never given out again, used or not.
     fn reserve_state_seq(&mut self, count: u64) -> Result<u64, Error>;

@@ -1,14 +1,16 @@
 //! SQLite: WAL, `synchronous=FULL`, one connection.
 
 use super::{
-    Asked, Given, Granted, Head, Host, Joining, Logged, Minted, NewBreakglass, Next, Recorded,
-    Revoking, Settled, Signed, Store, StoredPolicy, Token, Waiting, Witnessed, hosts, waiting,
-    witness,
+    Asked, Given, Granted, Head, Host, Joining, Letter, Logged, Minted, NewBreakglass, Next,
+    Outbox, Recorded, Revoking, Sent, Settled, Signed, Store, StoredPolicy, Token, Waiting,
+    Witnessed, hosts, outbox, waiting, witness,
 };
 use crate::error::Error;
+use crate::hooks::event::{Happened, More, Of};
 use api::{HostSays, Kind, Seen, Standing, Status};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use settings::outgoing::What;
 use statement::claims::{Jwk, Target};
 use statement::digest::sha256_b64;
 use statement::limits::MAX_LIFE;
@@ -18,7 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each step brings a store from one version to the next; an empty file has version 0.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     include_str!("schema.sql"),
     include_str!("schema2.sql"),
     include_str!("schema3.sql"),
@@ -27,10 +29,13 @@ const STEPS: [&str; 8] = [
     include_str!("schema6.sql"),
     include_str!("schema7.sql"),
     include_str!("schema8.sql"),
+    include_str!("schema9.sql"),
 ];
 
 pub struct Sqlite {
     db: Connection,
+    /// None: nobody is told.
+    outbox: Option<Outbox>,
 }
 
 impl Sqlite {
@@ -58,7 +63,7 @@ impl Sqlite {
         }
         tx.pragma_update(None, "user_version", STEPS.len() as i64)?;
         tx.commit()?;
-        Ok(Self { db })
+        Ok(Self { db, outbox: None })
     }
 
     /// # Errors
@@ -73,13 +78,11 @@ impl Sqlite {
             Err(Error::Damaged(found))
         }
     }
+}
 
-    fn begin(&mut self) -> Result<Transaction<'_>, Error> {
-        // Immediate: take the write lock now, not at the first write.
-        Ok(self
-            .db
-            .transaction_with_behavior(TransactionBehavior::Immediate)?)
-    }
+fn begin(db: &mut Connection) -> Result<Transaction<'_>, Error> {
+    // Immediate: take the write lock now, not at the first write.
+    Ok(db.transaction_with_behavior(TransactionBehavior::Immediate)?)
 }
 
 impl Store for Sqlite {
@@ -92,7 +95,7 @@ impl Store for Sqlite {
     }
 
     fn enrol(&mut self, host: &Host) -> Result<bool, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         let stored = hosts::put(&tx, host)?;
         tx.commit()?;
         Ok(stored)
@@ -124,7 +127,7 @@ impl Store for Sqlite {
         witnessed: &Witnessed,
         ends: Option<&str>,
     ) -> Result<(), Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         witness::keep(&tx, host, witnessed, ends)?;
         tx.commit()?;
         Ok(())
@@ -147,7 +150,7 @@ impl Store for Sqlite {
     }
 
     fn add_token(&mut self, token: &Token, now: u64) -> Result<(), Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         hosts::add_token(&tx, token, now)?;
         Ok(tx.commit()?)
     }
@@ -164,7 +167,7 @@ impl Store for Sqlite {
         now: u64,
         sign: &mut dyn FnMut(&Host) -> Result<String, Error>,
     ) -> Result<Joining, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         let joining = hosts::join(&tx, hash, key, kid, now, sign)?;
         // What was refused has changed nothing.
         tx.commit()?;
@@ -176,11 +179,12 @@ impl Store for Sqlite {
     }
 
     fn deny(&mut self, asked: &Asked, detail: &str) -> Result<Settled, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         if let Some(before) = settled(&tx, &asked.hash)? {
             return Ok(before);
         }
         let settled = insert_request(&tx, asked, Status::Denied, detail)?;
+        tell(&tx, &self.outbox, What::Denied, asked, More::Detail(detail))?;
         tx.commit()?;
         Ok(settled)
     }
@@ -190,7 +194,7 @@ impl Store for Sqlite {
         asked: &Asked,
         mint: &mut dyn FnMut(u64) -> Result<Minted, Error>,
     ) -> Result<Settled, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         if let Some(before) = settled(&tx, &asked.hash)? {
             return Ok(before);
         }
@@ -218,6 +222,8 @@ impl Store for Sqlite {
                 int(n)?
             ],
         )?;
+        let more = More::Grant(&minted.jti, minted.exp);
+        tell(&tx, &self.outbox, What::Granted, asked, more)?;
         tx.commit()?;
         Ok(settled)
     }
@@ -229,8 +235,12 @@ impl Store for Sqlite {
         levels: &[Need],
         waiting_for: &str,
     ) -> Result<bool, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         let added = waiting::put(&tx, asked, until, levels, waiting_for)?;
+        if added {
+            let more = More::Waiting(waiting_for, until);
+            tell(&tx, &self.outbox, What::Waiting, asked, more)?;
+        }
         tx.commit()?;
         Ok(added)
     }
@@ -252,20 +262,36 @@ impl Store for Sqlite {
     }
 
     fn waits(&mut self, hash: &str, levels: &[Need], waiting_for: &str) -> Result<(), Error> {
-        waiting::waits(&self.db, hash, levels, waiting_for)
+        let tx = begin(&mut self.db)?;
+        if waiting::waits(&tx, hash, levels, waiting_for)? {
+            let outbox = self.outbox.as_ref();
+            outbox::put_waiting(&tx, outbox, hash, What::Waiting, None, None)?;
+        }
+        Ok(tx.commit()?)
     }
 
     fn approve(&mut self, hash: &str, given: &Given) -> Result<(), Error> {
-        waiting::approve(&self.db, hash, given)
+        let tx = begin(&mut self.db)?;
+        if waiting::approve(&tx, hash, given)? {
+            let (at, by) = (Some(given.at), Some(given.person.as_str()));
+            outbox::put_waiting(&tx, self.outbox.as_ref(), hash, What::Approved, at, by)?;
+        }
+        Ok(tx.commit()?)
     }
 
     fn close(&mut self, asked: &Asked, to: Standing, detail: &str) -> Result<Settled, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         if let Some(before) = settled(&tx, &asked.hash)? {
             return Ok(before);
         }
         waiting::close(&tx, &asked.hash, to, detail)?;
         let settled = insert_request(&tx, asked, Status::Denied, detail)?;
+        let what = match to {
+            Standing::Withdrawn => What::Withdrawn,
+            Standing::Expired => What::Expired,
+            _ => What::Denied,
+        };
+        tell(&tx, &self.outbox, what, asked, More::Detail(detail))?;
         tx.commit()?;
         Ok(settled)
     }
@@ -369,7 +395,7 @@ impl Store for Sqlite {
         at: u64,
         sign: &mut dyn FnMut(&Next) -> Result<Signed, Error>,
     ) -> Result<Revoking, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         let time = match target {
             Target::IssuedBefore(t) => t.to_string(),
             _ => String::new(),
@@ -435,6 +461,8 @@ impl Store for Sqlite {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![int(next.serial)?, signed.hash, kind, id, by, int(n)?],
         )?;
+        let outbox = self.outbox.as_ref();
+        outbox::put_revoked(&tx, outbox, target, (kind, id), next.serial, at)?;
         tx.commit()?;
         Ok(Revoking::Done {
             serial: next.serial,
@@ -450,7 +478,7 @@ impl Store for Sqlite {
     }
 
     fn add_trust(&mut self, doc: &str, at: u64) -> Result<bool, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         let there: bool = tx.query_row(
             "SELECT EXISTS (SELECT 1 FROM log WHERE kind = 'trust' AND blob = ?1)",
             [doc],
@@ -464,7 +492,7 @@ impl Store for Sqlite {
     }
 
     fn add_breakglass(&mut self, new: &NewBreakglass<'_>, at: u64) -> Result<bool, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         let there: bool = tx.query_row(
             "SELECT EXISTS (SELECT 1 FROM breakglass WHERE id = ?1)",
             [new.id],
@@ -477,6 +505,10 @@ impl Store for Sqlite {
                 "INSERT INTO breakglass (id, host, exp, n) VALUES (?1, ?2, ?3, ?4)",
                 params![new.id, new.host, int(new.exp)?, int(n)?],
             )?;
+            let (id, host, exp) = (new.id, new.host, new.exp);
+            let of = Of::Breakglass { id, host, exp };
+            let what = What::Breakglass;
+            outbox::put(&tx, self.outbox.as_ref(), &Happened { what, at, of })?;
             tx.commit()?;
         }
         Ok(!there)
@@ -519,7 +551,7 @@ impl Store for Sqlite {
         at: u64,
         sign: &mut dyn FnMut(u64) -> Result<String, Error>,
     ) -> Result<u64, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         let ver = count(&tx, "policy_ver", 1)?;
         let jws = sign(ver)?;
         let n = append(&tx, Kind::Policy, None, None, at, &jws)?;
@@ -575,12 +607,50 @@ impl Store for Sqlite {
         Ok(())
     }
 
+    fn tell(&mut self, outbox: Outbox) -> Result<usize, Error> {
+        let names: Vec<&str> = outbox.hooks.iter().map(|(name, _)| name.as_str()).collect();
+        let forgotten = outbox::keep_only(&self.db, &names)?;
+        self.outbox = Some(outbox);
+        Ok(forgotten)
+    }
+
+    fn outbox_due(&mut self, hook: &str, now_ms: u64, limit: u32) -> Result<Vec<Letter>, Error> {
+        outbox::due(&self.db, hook, now_ms, limit)
+    }
+
+    fn outbox_next(&mut self, hook: &str) -> Result<Option<u64>, Error> {
+        outbox::next(&self.db, hook)
+    }
+
+    fn outbox_sent(&mut self, sent: &[Sent]) -> Result<(), Error> {
+        let tx = begin(&mut self.db)?;
+        for one in sent {
+            match one.again_at {
+                None => outbox::done(&tx, one.seq)?,
+                Some(at) => outbox::later(&tx, one.seq, at)?,
+            }
+        }
+        Ok(tx.commit()?)
+    }
+
     fn reserve_state_seq(&mut self, count_of: u64) -> Result<u64, Error> {
-        let tx = self.begin()?;
+        let tx = begin(&mut self.db)?;
         let last = count(&tx, "state_seq", count_of)?;
         tx.commit()?;
         Ok(last - count_of + 1)
     }
+}
+
+/// Writes down what became of a request, for those who are to be told.
+fn tell(
+    tx: &Transaction<'_>,
+    outbox: &Option<Outbox>,
+    what: What,
+    asked: &Asked,
+    more: More<'_>,
+) -> Result<(), Error> {
+    let (at, of) = (asked.at, Of::Request(asked, more));
+    outbox::put(tx, outbox.as_ref(), &Happened { what, at, of })
 }
 
 /// Adds to a counter and returns its new value.

@@ -64,23 +64,33 @@ pub fn count(db: &Connection, host: &str, sub: &str) -> Result<(u64, u64, u64), 
     )?)
 }
 
-/// Whom an open one waits for now.
-pub fn waits(db: &Connection, hash: &str, levels: &[Need], waiting_for: &str) -> Result<(), Error> {
-    db.execute(
+/// Whom an open one waits for now. True when these are others.
+pub fn waits(
+    tx: &Transaction<'_>,
+    hash: &str,
+    levels: &[Need],
+    waiting_for: &str,
+) -> Result<bool, Error> {
+    let others: bool = tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM waiting WHERE hash = ?1 AND standing = 'open' AND waiting_for <> ?2)",
+        params![hash, waiting_for],
+        |row| row.get(0),
+    )?;
+    tx.execute(
         "UPDATE waiting SET levels = ?2, waiting_for = ?3 WHERE hash = ?1 AND standing = 'open'",
         params![hash, json(&levels)?, waiting_for],
     )?;
-    Ok(())
+    Ok(others)
 }
 
-/// The first of a person stays.
-pub fn approve(db: &Connection, hash: &str, given: &Given) -> Result<(), Error> {
-    db.execute(
+/// The first of a person stays; true when it is this one.
+pub fn approve(tx: &Transaction<'_>, hash: &str, given: &Given) -> Result<bool, Error> {
+    let added = tx.execute(
         "INSERT INTO approval (request, person, at, sig) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (request, person) DO NOTHING",
         params![hash, given.person, int(given.at)?, given.sig],
     )?;
-    Ok(())
+    Ok(added == 1)
 }
 
 /// One that is open is so no more.

@@ -1,4 +1,5 @@
 use super::*;
+use statement::detail::AllOr;
 
 fn asked() -> Request {
     serde_json::from_value(json!({
