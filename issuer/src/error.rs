@@ -35,6 +35,8 @@ pub enum Error {
     Keys(String),
     /// The store.
     Store(rusqlite::Error),
+    /// What was done together with others could not be made durable.
+    NotKept(String),
     /// The store is not whole.
     Damaged(String),
     /// The store was written by another version.
@@ -91,6 +93,7 @@ impl fmt::Display for Error {
             ),
             Self::Keys(why) | Self::Tls(why) => f.write_str(why),
             Self::Store(why) => write!(f, "the store failed: {why}"),
+            Self::NotKept(why) => f.write_str(why),
             Self::Damaged(why) => write!(f, "the store is damaged: {why}"),
             Self::Schema(found) => write!(
                 f,

@@ -146,7 +146,7 @@ pub async fn backup(State(app): State<Arc<App>>) -> Answer<BackedUp> {
     let to = backup::place(&app.at)?;
     let path = to.display().to_string();
     app.db
-        .call(move |core| backup::copy(core.store.as_mut(), &to))
+        .alone(move |core| backup::copy(core.store.as_mut(), &to))
         .await?;
     out::info(format_args!("copied the store to {path}"));
     Ok(Json(BackedUp { path }))

@@ -269,8 +269,14 @@ pub struct Sent {
     pub again_at: Option<u64>,
 }
 
-/// The memory of an issuer. Every method is one transaction, durable when it returns.
+/// The memory of an issuer. Every method is one transaction, durable when it returns; between `begin` and `commit` a part of
+/// that one, durable with it.
 pub trait Store: Send {
+    fn begin(&mut self) -> Result<(), Error>;
+
+    /// After an error nothing since `begin` is kept.
+    fn commit(&mut self) -> Result<(), Error>;
+
     /// # Errors
     /// All methods: [`Error::Store`], and what a closure returned.
     fn host(&mut self, id: &str) -> Result<Option<Host>, Error>;

@@ -4,16 +4,12 @@ use super::sqlite::{int, uint};
 use super::{Asked, Letter, Outbox, hosts, waiting};
 use crate::error::Error;
 use crate::hooks::event::{Happened, More, Of};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use settings::outgoing::What;
 use statement::claims::Target;
 
 /// Writes it down for each hook that wants it.
-pub fn put(
-    tx: &Transaction<'_>,
-    outbox: Option<&Outbox>,
-    happened: &Happened<'_>,
-) -> Result<(), Error> {
+pub fn put(tx: &Connection, outbox: Option<&Outbox>, happened: &Happened<'_>) -> Result<(), Error> {
     let Some(outbox) = outbox else { return Ok(()) };
     let wanting = || {
         outbox
@@ -40,7 +36,7 @@ pub fn put(
 
 /// The same of a request that people were asked about.
 pub fn put_waiting(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     outbox: Option<&Outbox>,
     hash: &str,
     what: What,
@@ -67,7 +63,7 @@ pub fn put_waiting(
 
 /// The same of a revocation.
 pub fn put_revoked(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     outbox: Option<&Outbox>,
     target: &Target,
     (kind, id): (&str, &str),
@@ -93,7 +89,7 @@ pub fn put_revoked(
     put(tx, outbox, &Happened { what, at, of })
 }
 
-fn asked_for(tx: &Transaction<'_>, jti: &str) -> Result<Option<Asked>, Error> {
+fn asked_for(tx: &Connection, jti: &str) -> Result<Option<Asked>, Error> {
     let found = tx.query_row(
         "SELECT hash, id, request.host, request.sub, at, jws FROM request JOIN granted ON granted.request = hash
          WHERE jti = ?1",
@@ -146,7 +142,7 @@ pub fn next(db: &Connection, hook: &str) -> Result<Option<u64>, Error> {
 }
 
 /// It is gone, and the next of its line is due.
-pub fn done(tx: &Transaction<'_>, seq: i64) -> Result<(), Error> {
+pub fn done(tx: &Connection, seq: i64) -> Result<(), Error> {
     let of = tx
         .query_row(
             "DELETE FROM outbox WHERE seq = ?1 RETURNING hook, line",
@@ -163,7 +159,7 @@ pub fn done(tx: &Transaction<'_>, seq: i64) -> Result<(), Error> {
     Ok(())
 }
 
-pub fn later(tx: &Transaction<'_>, seq: i64, next_ms: u64) -> Result<(), Error> {
+pub fn later(tx: &Connection, seq: i64, next_ms: u64) -> Result<(), Error> {
     tx.execute(
         "UPDATE outbox SET tries = tries + 1, next = ?2 WHERE seq = ?1",
         params![seq, int(next_ms)?],

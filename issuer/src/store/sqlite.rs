@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::hooks::event::{Happened, More, Of};
 use api::{HostSays, Kind, Seen, Standing, Status};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Savepoint, TransactionBehavior, params};
 use settings::outgoing::What;
 use statement::claims::{Jwk, Target};
 use statement::digest::sha256_b64;
@@ -80,12 +80,25 @@ impl Sqlite {
     }
 }
 
-fn begin(db: &mut Connection) -> Result<Transaction<'_>, Error> {
-    // Immediate: take the write lock now, not at the first write.
-    Ok(db.transaction_with_behavior(TransactionBehavior::Immediate)?)
+/// A transaction; while there is one around several calls, a part of it that can fail by itself.
+fn begin(db: &mut Connection) -> Result<Savepoint<'_>, Error> {
+    Ok(db.savepoint()?)
 }
 
 impl Store for Sqlite {
+    fn begin(&mut self) -> Result<(), Error> {
+        // Immediate: take the write lock now, not at the first write.
+        Ok(self.db.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        let kept = self.db.execute_batch("COMMIT");
+        if kept.is_err() && !self.db.is_autocommit() {
+            self.db.execute_batch("ROLLBACK")?;
+        }
+        Ok(kept?)
+    }
+
     fn host(&mut self, id: &str) -> Result<Option<Host>, Error> {
         hosts::one(&self.db, "id = ?1", id)
     }
@@ -590,7 +603,7 @@ impl Store for Sqlite {
     }
 
     fn head(&mut self) -> Result<Head, Error> {
-        let tx = self.db.transaction()?;
+        let tx = begin(&mut self.db)?;
         Ok(Head {
             n: value(&tx, "log")?,
             rev_serial: value(&tx, "revocation")?,
@@ -643,7 +656,7 @@ impl Store for Sqlite {
 
 /// Writes down what became of a request, for those who are to be told.
 fn tell(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     outbox: &Option<Outbox>,
     what: What,
     asked: &Asked,
@@ -654,7 +667,7 @@ fn tell(
 }
 
 /// Adds to a counter and returns its new value.
-fn count(tx: &Transaction<'_>, name: &str, by: u64) -> Result<u64, Error> {
+fn count(tx: &Connection, name: &str, by: u64) -> Result<u64, Error> {
     Ok(tx.query_row(
         "INSERT INTO counter (name, value) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET value = value + ?2 RETURNING value",
@@ -663,7 +676,7 @@ fn count(tx: &Transaction<'_>, name: &str, by: u64) -> Result<u64, Error> {
     )?)
 }
 
-fn value(tx: &Transaction<'_>, name: &str) -> Result<u64, Error> {
+fn value(tx: &Connection, name: &str) -> Result<u64, Error> {
     let found = tx
         .query_row("SELECT value FROM counter WHERE name = ?1", [name], |row| {
             uint(row, 0)
@@ -673,7 +686,7 @@ fn value(tx: &Transaction<'_>, name: &str) -> Result<u64, Error> {
 }
 
 fn append(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     kind: Kind,
     host: Option<&str>,
     exp: Option<u64>,
@@ -689,7 +702,7 @@ fn append(
     Ok(n)
 }
 
-fn rev_head(tx: &Transaction<'_>) -> Result<String, Error> {
+fn rev_head(tx: &Connection) -> Result<String, Error> {
     let hash = tx
         .query_row(
             "SELECT hash FROM revocation ORDER BY serial DESC LIMIT 1",
@@ -701,7 +714,7 @@ fn rev_head(tx: &Transaction<'_>) -> Result<String, Error> {
 }
 
 fn insert_request(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     asked: &Asked,
     status: Status,
     detail: &str,

@@ -5,7 +5,7 @@ use super::sqlite::{bad, int, uint};
 use super::{Asked, Given, Waiting};
 use crate::error::Error;
 use api::Standing;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use statement::people::Need;
 
 const COLUMNS: &str = "hash, id, host, sub, at, jws, until, levels, waiting_for, standing, detail";
@@ -14,7 +14,7 @@ const LISTED: u32 = 1000;
 
 /// False when the id is taken by another one.
 pub fn put(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     asked: &Asked,
     until: u64,
     levels: &[Need],
@@ -66,7 +66,7 @@ pub fn count(db: &Connection, host: &str, sub: &str) -> Result<(u64, u64, u64), 
 
 /// Whom an open one waits for now. True when these are others.
 pub fn waits(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     hash: &str,
     levels: &[Need],
     waiting_for: &str,
@@ -84,7 +84,7 @@ pub fn waits(
 }
 
 /// The first of a person stays; true when it is this one.
-pub fn approve(tx: &Transaction<'_>, hash: &str, given: &Given) -> Result<bool, Error> {
+pub fn approve(tx: &Connection, hash: &str, given: &Given) -> Result<bool, Error> {
     let added = tx.execute(
         "INSERT INTO approval (request, person, at, sig) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (request, person) DO NOTHING",

@@ -75,7 +75,11 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        let dir = TempDir::new().expect("directory");
+        Self::new_in(std::env::temp_dir())
+    }
+
+    pub fn new_in(parent: impl AsRef<std::path::Path>) -> Self {
+        let dir = TempDir::new_in(parent).expect("directory");
         let config = Config {
             socket: dir.path().join("s"),
             state_dir: dir.path().join("state"),
