@@ -5,6 +5,7 @@ use crate::outgoing::Url;
 use api::Address;
 use settings::issuer::no_url;
 pub use settings::issuer::{Https, Issuer as Config, Limits};
+pub use settings::outgoing::Ticket;
 use settings::{Places, Wrong};
 
 /// Reads the files there.
@@ -18,11 +19,14 @@ pub fn read(places: &Places) -> Result<Config, Error> {
 
 /// That hosts can reach what they are told to, and we those that are to be told.
 fn check(config: &Config) -> Result<(), Wrong> {
-    for (name, hook) in &config.hooks {
-        Url::parse(&hook.url).map_err(|what| {
-            let key = format!("hooks.{name}.url");
-            Wrong::new(&key, what, "write https://HOST[:PORT]/PATH")
-        })?;
+    let hooks = config.hooks.iter();
+    let hooks = hooks.map(|(name, hook)| (format!("hooks.{name}.url"), &hook.url));
+    let ticket = config
+        .ticket
+        .iter()
+        .map(|t| ("ticket.url".to_owned(), &t.url));
+    for (key, url) in hooks.chain(ticket) {
+        Url::parse(url).map_err(|what| Wrong::new(&key, what, "write https://HOST[:PORT]/PATH"))?;
     }
     match config.https.as_ref().and_then(|https| https.url.as_ref()) {
         Some(url) if !Address::parse(url).is_ok_and(|a| a.is_away()) => Err(no_url(url)),

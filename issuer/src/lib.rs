@@ -35,6 +35,7 @@ pub mod serve;
 mod stop;
 mod store;
 mod tail;
+mod ticket;
 pub mod trust;
 mod witness;
 

@@ -90,7 +90,8 @@ pub enum Failed {
     /// It broke off, or is no HTTP.
     Broken(String),
     TooLong,
-    Timeout,
+    /// After so long.
+    Timeout(Duration),
 }
 
 impl fmt::Display for Failed {
@@ -100,7 +101,7 @@ impl fmt::Display for Failed {
             Self::Connect(why) => write!(f, "cannot connect: {why}"),
             Self::Broken(why) => write!(f, "the call broke off: {why}"),
             Self::TooLong => write!(f, "the answer has more than {BODY_MAX} bytes"),
-            Self::Timeout => write!(f, "no answer within {} s", CALL.as_secs()),
+            Self::Timeout(time) => write!(f, "no answer within {} s", time.as_secs()),
         }
     }
 }
@@ -112,6 +113,8 @@ impl std::error::Error for Failed {}
 pub struct Outgoing {
     allowed: Vec<Network>,
     tls: Arc<ClientConfig>,
+    /// For a whole call.
+    time: Duration,
 }
 
 impl Outgoing {
@@ -128,7 +131,14 @@ impl Outgoing {
         Ok(Self {
             allowed: config.networks(),
             tls,
+            time: CALL,
         })
+    }
+
+    /// With another time for a whole call.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        Self { time, ..self }
     }
 
     /// # Errors
@@ -153,9 +163,9 @@ impl Outgoing {
             let stream = self.connect(url).await?;
             exchange(stream, request(method, url, headers, body)?).await
         };
-        tokio::time::timeout(CALL, whole)
+        tokio::time::timeout(self.time, whole)
             .await
-            .map_err(|_| Failed::Timeout)?
+            .map_err(|_| Failed::Timeout(self.time))?
     }
 
     async fn connect(&self, url: &Url) -> Result<Box<dyn Stream>, Failed> {

@@ -8,10 +8,11 @@ use crate::authority::{Authority, Terms, too_large};
 use crate::clock;
 use crate::error::Error;
 use crate::extends;
-use crate::limits::{Over, Shares};
+use crate::http::App;
+use crate::limits::Over;
 use crate::out;
-use crate::rules::{InForce, Rules};
-use crate::store::{Asked, Core, Db, Host, Settled};
+use crate::rules::InForce;
+use crate::store::{Asked, Core, Host, Settled};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use policy::{Ask, Outcome};
@@ -47,13 +48,8 @@ impl From<Error> for Rejected {
 ///
 /// # Errors
 /// [`Rejected`].
-pub async fn submit(
-    db: &Db,
-    authority: &Arc<Authority>,
-    rules: &Rules,
-    shares: &Shares,
-    jws: String,
-) -> Result<Settled, Rejected> {
+pub async fn submit(app: &App, jws: String) -> Result<Settled, Rejected> {
+    let (db, authority) = (&app.db, &app.authority);
     let not_authentic = |why: &str| Rejected::NotAuthentic(why.to_owned());
     let kid = claimed_key(&jws).ok_or_else(|| not_authentic("This is not a signed request."))?;
     let hash = sha256_b64(jws.as_bytes());
@@ -126,14 +122,28 @@ pub async fn submit(
             true => format!("person {}", request.iss),
             false => host.id.clone(),
         };
-        shares
+        app.shares
             .take(&whose, &request.sub)
             .map_err(Rejected::TooMany)?;
     }
-    let in_force = rules.in_force();
+    // Before policy and people: what they approve is a request whose ticket bears it.
+    let ticket = match &app.ticket {
+        Some(ticket) if !waits => ticket.denies(&request, &host).await,
+        _ => None,
+    };
+    let in_force = app.rules.in_force();
     let authority = Arc::clone(authority);
     let settled = db
-        .call(move |core| settle(core, &authority, &in_force, &host, &identity, &request))
+        .call(move |core| {
+            settle(
+                core,
+                &authority,
+                &in_force,
+                (&host, &identity),
+                &request,
+                ticket,
+            )
+        })
         .await?;
     Ok(settled)
 }
@@ -164,9 +174,9 @@ fn settle(
     core: &mut Core,
     authority: &Authority,
     in_force: &InForce,
-    host: &Host,
-    identity: &HostIdentity,
+    (host, identity): (&Host, &HostIdentity),
     request: &Verified<Request>,
+    ticket: Option<String>,
 ) -> Result<Settled, Error> {
     let now_ms = clock::unix_ms();
     let now = now_ms / 1000;
@@ -184,6 +194,10 @@ fn settle(
     let verdict = match fresh(request, now) {
         Ok(()) => judge(core, authority, in_force, host, identity, request)?,
         Err(why) => Verdict::Deny(why),
+    };
+    let verdict = match (verdict, ticket) {
+        (Verdict::Grant { .. } | Verdict::Ask { .. }, Some(why)) => Verdict::Deny(why),
+        (verdict, _) => verdict,
     };
     let settled = match verdict {
         Verdict::Deny(why) => core.store.deny(&asked, &why)?,

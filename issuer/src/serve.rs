@@ -21,6 +21,7 @@ use crate::rules::{Reload, Rules};
 use crate::stop::{self, Stop};
 use crate::store::{Db, Outbox, Sqlite};
 use crate::tail;
+use crate::ticket::Ticket;
 use crate::witness;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +99,19 @@ pub async fn serve(
     let newest = db.call(|core| core.store.head()).await?.n;
     let (stopping, stop) = stop::pair();
     let beats = Arc::new(Beats::new(tuning.heartbeat));
+    let outgoing = match config.hooks.is_empty() && config.ticket.is_none() {
+        true => None,
+        false => Some(Outgoing::new(&config.outgoing)?),
+    };
+    let ticket = match (&config.ticket, &outgoing) {
+        (Some(ticket), Some(outgoing)) => {
+            let clock = Arc::clone(&tuning.clock);
+            Some(Ticket::new(ticket, outgoing.clone(), clock)?)
+        }
+        _ => None,
+    };
     let app = Arc::new(App {
+        ticket,
         db: db.clone(),
         authority: Arc::clone(&authority),
         rules,
@@ -124,7 +137,7 @@ pub async fn serve(
         Some(https) => Some(Away::new(https, hooks.socket).await?),
         None => None,
     };
-    let couriers = couriers(config, tuning, &db, authority.iss(), &stop).await?;
+    let couriers = couriers(config, tuning, outgoing, (&db, authority.iss()), &stop).await?;
     let listener = accept::bind(&config.socket).await?;
     let server = tokio::spawn(Server::new(Arc::clone(&app)).run(listener, stop.clone()));
     let (away, away_server) = match away {
@@ -209,8 +222,8 @@ pub async fn serve(
 async fn couriers(
     config: &Config,
     tuning: &Tuning,
-    db: &Db,
-    iss: &str,
+    outgoing: Option<Outgoing>,
+    (db, iss): (&Db, &str),
     stop: &Stop,
 ) -> Result<Vec<Courier>, Error> {
     let (woken, hear) = watch::channel(0);
@@ -224,8 +237,7 @@ async fn couriers(
         woken,
     };
     let mut couriers = Vec::new();
-    if !config.hooks.is_empty() {
-        let outgoing = Outgoing::new(&config.outgoing)?;
+    if let Some(outgoing) = outgoing {
         for (name, hook) in &config.hooks {
             couriers.push(Courier {
                 db: db.clone(),

@@ -1,6 +1,6 @@
 //! `issuer.toml`: where an issuer keeps and finds things, and how much it takes.
 
-use crate::outgoing::{Hook, MOST_HOOKS, Outgoing};
+use crate::outgoing::{Hook, MOST_HOOKS, Outgoing, Ticket};
 use crate::{Settings, Wrong, absolute};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ pub struct Issuer {
     /// Who is told of what becomes of requests, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hooks: BTreeMap<String, Hook>,
+    /// Who is asked about tickets; none: nobody.
+    pub ticket: Option<Ticket>,
 }
 
 /// For hosts elsewhere. The files are read at the start and at each reload.
@@ -74,6 +76,7 @@ impl Default for Issuer {
             limits: Limits::default(),
             outgoing: Outgoing::default(),
             hooks: BTreeMap::new(),
+            ticket: None,
         }
     }
 }
@@ -119,6 +122,9 @@ impl Settings for Issuer {
         }
         for (name, hook) in &self.hooks {
             hook.check(name)?;
+        }
+        if let Some(ticket) = &self.ticket {
+            ticket.check()?;
         }
         let limits = &self.limits;
         if !(1..=86_400).contains(&limits.silent_s) {

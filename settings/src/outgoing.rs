@@ -169,6 +169,33 @@ impl Hook {
     }
 }
 
+/// Who is asked whether a request's ticket bears it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ticket {
+    /// As of a hook.
+    pub url: String,
+    /// As of a hook.
+    pub secret_file: PathBuf,
+    /// For which it is asked; none: for every role.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// A request without a ticket, or whose ticket cannot be checked, is denied.
+    #[serde(default = "yes")]
+    pub required: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Ticket {
+    pub(crate) fn check(&self) -> Result<(), Wrong> {
+        url("ticket.url", &self.url)?;
+        absolute("ticket.secret_file", &self.secret_file)
+    }
+}
+
 /// Looks like something that can be called; the caller of it looks closer.
 pub(crate) fn url(key: &str, url: &str) -> Result<(), Wrong> {
     let rest = url
@@ -267,6 +294,18 @@ mod tests {
                 "is no network",
             ),
             ("[outgoing]\nca = \"ca\"".to_owned(), "absolute"),
+            (
+                "[ticket]\nurl = \"https://x/\"".to_owned(),
+                "`secret_file` is missing",
+            ),
+            (
+                "[ticket]\nurl = \"x\"\nsecret_file = \"/s\"".to_owned(),
+                "cannot be called",
+            ),
+            (
+                "[ticket]\nurl = \"https://x/\"\nsecret_file = \"s\"".to_owned(),
+                "absolute",
+            ),
         ] {
             let got = issuer(&text).unwrap_err();
             assert!(got.contains(want), "{text:?}: {got}");

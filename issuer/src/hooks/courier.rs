@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 /// Events of different requests that are on their way at once.
 const AT_ONCE: u32 = 8;
 /// Milliseconds until the second try; each further wait is twice as long, up to the longest.
@@ -124,7 +125,7 @@ impl Courier {
 /// Why it was not taken.
 async fn send(hook: &Hook, outgoing: &Outgoing, letter: &Letter, now: u64) -> Result<(), String> {
     let headers = hook
-        .headers(&letter.id, now, &letter.body)
+        .headers(&letter.id, now, &letter.body, MEDIA_TYPE)
         .map_err(|e| e.to_string())?;
     let body = Bytes::from(letter.body.clone());
     match outgoing.post(&hook.url, headers, body).await {

@@ -17,7 +17,6 @@ use ring::hmac;
 use settings::outgoing::Hook as Config;
 use std::path::Path;
 
-const MEDIA_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 /// Bytes of a file of secrets, and of one secret (Standard Webhooks).
 const FILE_MAX: usize = 4096;
 const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
@@ -36,11 +35,21 @@ impl Hook {
     /// # Errors
     /// [`Error::File`], [`Error::Exposed`], [`Error::Config`].
     pub fn new(name: &str, config: &Config) -> Result<Self, Error> {
-        let path = &config.secret_file;
+        Self::open(&format!("hooks.{name}"), &config.url, &config.secret_file).map(|hook| Self {
+            name: name.to_owned(),
+            ..hook
+        })
+    }
+
+    /// `key`: of the settings, for whoever must change them.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn open(key: &str, url: &str, path: &Path) -> Result<Self, Error> {
         files::not_for_others(path)?;
         let text = files::read_text(path, FILE_MAX)?;
         let wrong = |why: String| Error::Config {
-            path: path.clone(),
+            path: path.to_owned(),
             why,
         };
         let keys: Vec<_> = text
@@ -52,19 +61,28 @@ impl Hook {
         if keys.is_empty() {
             return Err(wrong(no_secret()));
         }
-        let url = Url::parse(&config.url).map_err(|why| Error::Config {
+        let url = Url::parse(url).map_err(|why| Error::Config {
             path: Path::new("issuer.toml").to_owned(),
-            why: format!("hooks.{name}.url: {why}"),
+            why: format!("{key}.url: {why}"),
         })?;
         Ok(Self {
-            name: name.to_owned(),
+            name: key.to_owned(),
             url,
             keys,
         })
     }
 
     /// `at`: Unix seconds of this attempt, so that one who records it cannot play it back later.
-    fn headers(&self, id: &str, at: u64, body: &str) -> Result<HeaderMap, Error> {
+    ///
+    /// # Errors
+    /// An id that is no header's value.
+    pub fn headers(
+        &self,
+        id: &str,
+        at: u64,
+        body: &str,
+        media_type: &'static str,
+    ) -> Result<HeaderMap, Error> {
         let text = format!("{id}.{at}.{body}");
         let signatures: Vec<String> = self
             .keys
@@ -73,7 +91,7 @@ impl Hook {
             .collect();
         let value = |text: &str| HeaderValue::try_from(text).map_err(|_| Error::Random);
         Ok(HeaderMap::from_iter([
-            (CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)),
+            (CONTENT_TYPE, HeaderValue::from_static(media_type)),
             (HeaderName::from_static("webhook-id"), value(id)?),
             (
                 HeaderName::from_static("webhook-timestamp"),

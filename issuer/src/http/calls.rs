@@ -42,8 +42,7 @@ pub async fn healthz(State(app): State<Arc<App>>) -> Answer<Health> {
 pub async fn requests(State(app): State<Arc<App>>, body: Body) -> Answer<Submitted> {
     let Submit { request } = read(body).await?;
     let asked = statement::asked::is_persons(&request).then(|| request.clone());
-    let settled =
-        requests::submit(&app.db, &app.authority, &app.rules, &app.shares, request).await?;
+    let settled = requests::submit(&app, request).await?;
     app.wake.notify_one();
     let mut answer = people::submitted(settled);
     if let Some(request) = asked {

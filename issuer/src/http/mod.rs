@@ -23,6 +23,7 @@ use crate::limits::Shares;
 use crate::rules::Rules;
 use crate::stop::Stop;
 use crate::store::Db;
+use crate::ticket::Ticket;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
@@ -42,6 +43,8 @@ pub struct App {
     /// Tells the tail task of a new entry.
     pub wake: Arc<Notify>,
     pub shares: Shares,
+    /// None: nobody is asked about tickets.
+    pub ticket: Option<Ticket>,
     pub uids: Uids,
     pub words: Words,
     pub at: Layout,
