@@ -83,8 +83,21 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn submit(&self, request: &str) -> Result<Submitted, Error> {
+        self.submit_with(request, None).await
+    }
+
+    /// The same with the ID token of a CI.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn submit_with(
+        &self,
+        request: &str,
+        id_token: Option<&str>,
+    ) -> Result<Submitted, Error> {
         let body = Submit {
             request: request.to_owned(),
+            id_token: id_token.map(str::to_owned),
         };
         self.post(path::REQUESTS, &body).await
     }

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 pub struct Submit {
     /// `jit-request+jwt`, compact.
     pub request: String,
+    /// Of the CI that asks as a person who must show one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
 }
 
 /// Answer to [`Submit`]. The grant itself comes by the stream.

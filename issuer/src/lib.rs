@@ -26,6 +26,7 @@ mod hub;
 pub mod init;
 mod keys;
 mod limits;
+mod oidc;
 pub mod out;
 mod outgoing;
 mod requests;

@@ -152,6 +152,13 @@ impl Outgoing {
         self.call(Method::POST, url, headers, body).await
     }
 
+    /// # Errors
+    /// [`Failed`]; any status is an answer.
+    pub async fn get(&self, url: &Url) -> Result<(StatusCode, Bytes), Failed> {
+        self.call(Method::GET, url, HeaderMap::new(), Bytes::new())
+            .await
+    }
+
     async fn call(
         &self,
         method: Method,
@@ -373,17 +380,12 @@ mod tests {
         .unwrap()
     }
 
-    async fn get(out: &Outgoing, url: &Url) -> Result<(StatusCode, Bytes), Failed> {
-        out.call(Method::GET, url, HeaderMap::new(), Bytes::new())
-            .await
-    }
-
     /// A receiver that is never to be reached, and what came to it.
     async fn refused(allow: &[&str], url: &str) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = Url::parse(&url.replace("PORT", &port.to_string())).unwrap();
-        let failed = get(&outgoing(allow), &url).await.unwrap_err();
+        let failed = outgoing(allow).get(&url).await.unwrap_err();
         assert!(matches!(failed, Failed::Forbidden(_)), "{url}: {failed}");
         let came = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
         assert!(came.is_err(), "{url} was connected to");
@@ -463,16 +465,17 @@ mod tests {
         let elsewhere = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx".to_vec()).await;
         let redirect =
             format!("HTTP/1.1 307 Go\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
-        let (status, body) = get(&out, &answering(redirect.into_bytes()).await)
+        let (status, body) = out
+            .get(&answering(redirect.into_bytes()).await)
             .await
             .unwrap();
         assert_eq!((status.as_u16(), body.len()), (307, 0));
         let mut long = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec();
         long.resize(long.len() + BODY_MAX, b'x');
         let url = answering(long.clone()).await;
-        assert_eq!(get(&out, &url).await.unwrap().1.len(), BODY_MAX);
+        assert_eq!(out.get(&url).await.unwrap().1.len(), BODY_MAX);
         long.push(b'x');
-        let failed = get(&out, &answering(long).await).await.unwrap_err();
+        let failed = out.get(&answering(long).await).await.unwrap_err();
         assert!(matches!(failed, Failed::TooLong), "{failed}");
     }
 }

@@ -48,7 +48,7 @@ impl From<Error> for Rejected {
 ///
 /// # Errors
 /// [`Rejected`].
-pub async fn submit(app: &App, jws: String) -> Result<Settled, Rejected> {
+pub async fn submit(app: &App, jws: String, id_token: Option<String>) -> Result<Settled, Rejected> {
     let (db, authority) = (&app.db, &app.authority);
     let not_authentic = |why: &str| Rejected::NotAuthentic(why.to_owned());
     let kid = claimed_key(&jws).ok_or_else(|| not_authentic("This is not a signed request."))?;
@@ -125,6 +125,11 @@ pub async fn submit(app: &App, jws: String) -> Result<Settled, Rejected> {
         app.shares
             .take(&whose, &request.sub)
             .map_err(Rejected::TooMany)?;
+    }
+    // After its own signature and share: strangers have nobody called.
+    if let (Some(oidc), true, false) = (&app.oidc, persons, waits) {
+        let admitted = oidc.admits(&request.iss, id_token.as_deref()).await;
+        admitted.map_err(Rejected::NotAuthentic)?;
     }
     // Before policy and people: what they approve is a request whose ticket bears it.
     let ticket = match &app.ticket {

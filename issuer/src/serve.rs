@@ -15,6 +15,7 @@ use crate::http::{App, Beats, Counters, Places, Words};
 use crate::hub::Hub;
 use crate::init::Layout;
 use crate::limits::{Buckets, Shares};
+use crate::oidc::Oidc;
 use crate::out;
 use crate::outgoing::Outgoing;
 use crate::rules::{Reload, Rules};
@@ -99,10 +100,11 @@ pub async fn serve(
     let newest = db.call(|core| core.store.head()).await?.n;
     let (stopping, stop) = stop::pair();
     let beats = Arc::new(Beats::new(tuning.heartbeat));
-    let outgoing = match config.hooks.is_empty() && config.ticket.is_none() {
-        true => None,
-        false => Some(Outgoing::new(&config.outgoing)?),
-    };
+    let outgoing =
+        match config.hooks.is_empty() && config.ticket.is_none() && config.oidc.is_empty() {
+            true => None,
+            false => Some(Outgoing::new(&config.outgoing)?),
+        };
     let ticket = match (&config.ticket, &outgoing) {
         (Some(ticket), Some(outgoing)) => {
             let clock = Arc::clone(&tuning.clock);
@@ -110,8 +112,16 @@ pub async fn serve(
         }
         _ => None,
     };
+    let oidc = match &outgoing {
+        Some(outgoing) if !config.oidc.is_empty() => {
+            let clock = Arc::clone(&tuning.clock);
+            Some(Oidc::new(&config.oidc, outgoing, clock)?)
+        }
+        _ => None,
+    };
     let app = Arc::new(App {
         ticket,
+        oidc,
         db: db.clone(),
         authority: Arc::clone(&authority),
         rules,

@@ -22,6 +22,8 @@ use statement::limits::MAX_AHEAD;
 use statement::role::Role;
 use statement::{id, scope};
 use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wire::cli::Grant;
@@ -51,6 +53,7 @@ pub fn refuse_issuer(said: &args::Issuer, without: &str) -> Result<(), Failure> 
 /// # Errors
 /// The refusal of the issuer or the host; no key; no issuer; Ctrl-C.
 pub fn elevate(ctx: &Context, args: &args::Elevate, host: &str) -> Result<u8, Failure> {
+    let id_token = id_token(args.remote.id_token_file.as_deref())?;
     let mut issuer = Issuer::find(&args.remote.issuer)?;
     if issuer.is_root() {
         return Err(Failure::new(
@@ -77,6 +80,7 @@ pub fn elevate(ctx: &Context, args: &args::Elevate, host: &str) -> Result<u8, Fa
     let asked = Asked {
         client: issuer.client().clone(),
         request,
+        id_token,
         host: target.host_name.clone(),
         patience: args.ask.wait.patience(),
     };
@@ -105,6 +109,17 @@ pub fn elevate(ctx: &Context, args: &args::Elevate, host: &str) -> Result<u8, Fa
             Ok(undecided_so(ctx, &pending, &hint))
         }
     }
+}
+
+/// # Errors
+/// The file cannot be read.
+fn id_token(file: Option<&Path>) -> Result<Option<String>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    let text = fs::read_to_string(file).map_err(|e| {
+        Failure::new(Code::Usage, format!("{}: {e}.", file.display()))
+            .hint("Write the ID token that the CI gives this job into that file.")
+    })?;
+    Ok(Some(text.trim().to_owned()))
 }
 
 /// Gives back what was asked for from elsewhere.
@@ -150,11 +165,17 @@ fn give_up(issuer: &mut Issuer, id: &str, mut failure: Failure) -> Failure {
 struct Asked {
     client: Client,
     request: String,
+    id_token: Option<String>,
     host: String,
     patience: Patience,
 }
 
 impl Asked {
+    async fn submit(&self) -> Result<Submitted, api::Error> {
+        let id_token = self.id_token.as_deref();
+        self.client.submit_with(&self.request, id_token).await
+    }
+
     /// Hands it in, and asks again with the same bytes until there is an answer that ends the wait.
     fn wait(&self, mut progress: impl FnMut(&str)) -> Result<Submitted, Failure> {
         let runtime = runtime()?;
@@ -162,7 +183,7 @@ impl Asked {
         let mut told = String::new();
         let mut last: Option<Submitted> = None;
         loop {
-            let answer = match (runtime.block_on(self.client.submit(&self.request)), last) {
+            let answer = match (runtime.block_on(self.submit()), last) {
                 (Ok(answer), _) => answer,
                 // It was taken, and goes on while its issuer is away for a while.
                 (Err(e), Some(before)) if is_away(&e) => before,

@@ -1,6 +1,6 @@
 //! `issuer.toml`: where an issuer keeps and finds things, and how much it takes.
 
-use crate::outgoing::{Hook, MOST_HOOKS, Outgoing, Ticket};
+use crate::outgoing::{Hook, MOST_HOOKS, MOST_OIDC, Oidc, Outgoing, Ticket};
 use crate::{Settings, Wrong, absolute};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +28,9 @@ pub struct Issuer {
     pub hooks: BTreeMap<String, Hook>,
     /// Who is asked about tickets; none: nobody.
     pub ticket: Option<Ticket>,
+    /// Who asks from a CI, by a name of the entry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub oidc: BTreeMap<String, Oidc>,
 }
 
 /// For hosts elsewhere. The files are read at the start and at each reload.
@@ -77,6 +80,7 @@ impl Default for Issuer {
             outgoing: Outgoing::default(),
             hooks: BTreeMap::new(),
             ticket: None,
+            oidc: BTreeMap::new(),
         }
     }
 }
@@ -122,6 +126,13 @@ impl Settings for Issuer {
         }
         for (name, hook) in &self.hooks {
             hook.check(name)?;
+        }
+        if self.oidc.len() > MOST_OIDC {
+            let what = format!("{} entries", self.oidc.len());
+            return Err(Wrong::new("oidc", what, format!("at most {MOST_OIDC}")));
+        }
+        for (name, oidc) in &self.oidc {
+            oidc.check(name)?;
         }
         if let Some(ticket) = &self.ticket {
             ticket.check()?;

@@ -3,6 +3,7 @@
 use crate::receiver::is_name;
 use crate::{Wrong, absolute};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -193,6 +194,49 @@ impl Ticket {
     pub(crate) fn check(&self) -> Result<(), Wrong> {
         url("ticket.url", &self.url)?;
         absolute("ticket.secret_file", &self.secret_file)
+    }
+}
+
+/// From where a person of the trust statement asks: a CI that signs ID tokens. One who has such an entry asks with a token that
+/// one of his entries takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// Id of the person.
+    pub person: String,
+    /// `iss` of its tokens, where its keys are found as OpenID Connect Discovery says.
+    pub issuer: String,
+    /// `aud` of its tokens.
+    pub audience: String,
+    /// Further members of its tokens and their texts; at least one, so that not everybody at that CI is meant.
+    pub claims: BTreeMap<String, String>,
+}
+
+/// Entries at most.
+pub const MOST_OIDC: usize = 64;
+
+impl Oidc {
+    pub(crate) fn check(&self, name: &str) -> Result<(), Wrong> {
+        let wrong = |key: &str, what: &str, hint: &str| {
+            let key = format!("oidc.{name}.{key}");
+            Err(Wrong::new(&key, format!("oidc {name}: {what}"), hint))
+        };
+        if !is_name(name) {
+            let what = format!("{name:?} is no name of an entry");
+            let hint = "lower-case letters, digits and `-`, at most 32";
+            return Err(Wrong::new(&format!("oidc.{name}"), what, hint));
+        }
+        url(&format!("oidc.{name}.issuer"), &self.issuer)?;
+        for (key, text) in [("person", &self.person), ("audience", &self.audience)] {
+            if text.is_empty() {
+                return wrong(key, &format!("`{key}` is empty"), "write what it is");
+            }
+        }
+        if self.claims.is_empty() {
+            let hint = "pin what only your jobs have, as claims = { repository = \"org/app\" }";
+            return wrong("claims", "everybody at that CI would be meant", hint);
+        }
+        Ok(())
     }
 }
 

@@ -40,9 +40,9 @@ pub async fn healthz(State(app): State<Arc<App>>) -> Answer<Health> {
 }
 
 pub async fn requests(State(app): State<Arc<App>>, body: Body) -> Answer<Submitted> {
-    let Submit { request } = read(body).await?;
+    let Submit { request, id_token } = read(body).await?;
     let asked = statement::asked::is_persons(&request).then(|| request.clone());
-    let settled = requests::submit(&app, request).await?;
+    let settled = requests::submit(&app, request, id_token).await?;
     app.wake.notify_one();
     let mut answer = people::submitted(settled);
     if let Some(request) = asked {

@@ -20,6 +20,7 @@ use crate::config::Https;
 use crate::hub::Hub;
 use crate::init::Layout;
 use crate::limits::Shares;
+use crate::oidc::Oidc;
 use crate::rules::Rules;
 use crate::stop::Stop;
 use crate::store::Db;
@@ -45,6 +46,8 @@ pub struct App {
     pub shares: Shares,
     /// None: nobody is asked about tickets.
     pub ticket: Option<Ticket>,
+    /// None: no person asks with more than his key.
+    pub oidc: Option<Oidc>,
     pub uids: Uids,
     pub words: Words,
     pub at: Layout,

@@ -35,6 +35,9 @@ pub struct Remote {
     /// Your account there [default: the only one you have]
     #[arg(long, value_name = "LOGIN", requires = "host")]
     pub login: Option<String>,
+    /// File with an ID token of the CI that this job runs in, where the issuer wants one beside the key
+    #[arg(long, value_name = "FILE", requires = "host")]
+    pub id_token_file: Option<PathBuf>,
     #[command(flatten)]
     pub issuer: Issuer,
 }

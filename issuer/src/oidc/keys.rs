@@ -1,0 +1,116 @@
+//! The keys of an OpenID provider: fetched when they are needed, believed for an hour.
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::outgoing::{Outgoing, Url};
+use hyper::StatusCode;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use serde::Deserialize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// For one document: whoever asked waits for it.
+const TIME: Duration = Duration::from_secs(4);
+/// Milliseconds for which keys are believed without another look.
+const FRESH_MS: u64 = 3_600_000;
+/// Milliseconds between two looks for a key that is not known.
+const AGAIN_MS: u64 = 30_000;
+
+/// Keys of one issuer.
+pub struct Keys {
+    issuer: String,
+    discovery: Url,
+    outgoing: Outgoing,
+    clock: Arc<dyn Clock>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    keys: Vec<Jwk>,
+    /// Unix milliseconds: when they came, and when they were last looked for.
+    at: u64,
+    tried: u64,
+}
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Keys {
+    /// # Errors
+    /// [`Error::Config`] for an issuer that cannot be called.
+    pub fn new(issuer: &str, outgoing: Outgoing, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let at = format!(
+            "{}/.well-known/openid-configuration",
+            issuer.trim_end_matches('/')
+        );
+        let discovery = Url::parse(&at).map_err(|why| Error::Config {
+            path: Path::new("issuer.toml").to_owned(),
+            why,
+        })?;
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            discovery,
+            outgoing: outgoing.within(TIME),
+            clock,
+            known: Mutex::new(Known::default()),
+        })
+    }
+
+    /// The key of this name; those that are not known are looked for, not more often than every half minute.
+    ///
+    /// # Errors
+    /// There is none, or nobody answers.
+    pub async fn find(&self, kid: &str) -> Result<Jwk, String> {
+        let mut known = self.known.lock().await;
+        let now = self.clock.unix_ms();
+        let is_fresh = now.saturating_sub(known.at) < FRESH_MS;
+        if let Some(key) = known.get(kid).filter(|_| is_fresh) {
+            return Ok(key);
+        }
+        if now.saturating_sub(known.tried) < AGAIN_MS {
+            return Err("its key is not known".to_owned());
+        }
+        known.tried = now;
+        // What was known before is not believed in place of what does not come.
+        known.keys = self.fetch().await.map_err(|why| {
+            crate::out::warn(format_args!("keys of {}: {why}", self.issuer));
+            "the keys of its issuer cannot be had at present".to_owned()
+        })?;
+        known.at = now;
+        known
+            .get(kid)
+            .ok_or_else(|| "its key is not known".to_owned())
+    }
+
+    async fn fetch(&self) -> Result<Vec<Jwk>, String> {
+        let found: Discovery = self.get(&self.discovery).await?;
+        if found.issuer != self.issuer {
+            return Err(format!("{} speaks for {:?}", self.discovery, found.issuer));
+        }
+        let keys: JwkSet = self.get(&Url::parse(&found.jwks_uri)?).await?;
+        Ok(keys.keys)
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, url: &Url) -> Result<T, String> {
+        match self.outgoing.get(url).await {
+            Ok((StatusCode::OK, body)) => {
+                serde_json::from_slice(&body).map_err(|e| format!("{url}: {e}"))
+            }
+            Ok((status, _)) => Err(format!("{url} answered {status}")),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+}
+
+impl Known {
+    fn get(&self, kid: &str) -> Option<Jwk> {
+        let named = |key: &&Jwk| key.common.key_id.as_deref() == Some(kid);
+        self.keys.iter().find(named).cloned()
+    }
+}
