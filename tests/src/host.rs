@@ -66,16 +66,16 @@ impl Host {
         host
     }
 
-    /// Debian 12 with what provisioning needs: cloud-init, and what Ansible asks of a host.
+    /// A host with what provisioning needs: cloud-init, and what Ansible asks of a host.
     #[track_caller]
-    pub fn with_more() -> Self {
-        Self::on(vec![tree::more_base()])
+    pub fn with_more(release: Release) -> Self {
+        Self::on(vec![tree::more_base(release)])
     }
 
-    /// Debian 12 with rpm, fitted as distributions that use it are: PAM's modules are found in `/usr/lib64/security`.
+    /// A host with rpm, fitted as distributions that use it are: PAM's modules are found in `/usr/lib64/security`.
     #[track_caller]
-    pub fn with_rpm() -> Self {
-        let host = Self::with_more();
+    pub fn with_rpm(release: Release) -> Self {
+        let host = Self::with_more(release);
         host.sh("ln -s /usr/lib/*-linux-gnu/security /usr/lib64/security")
             .ok();
         host
@@ -93,7 +93,7 @@ impl Host {
     /// Debian 12 whose rsyslog can receive over RELP and TLS. Otherwise as [`Host::ready`].
     #[track_caller]
     pub fn ready_with_receivers() -> Self {
-        let host = Self::boot_from(Release::Bookworm, tree::more_base(), true);
+        let host = Self::boot_from(Release::Bookworm, tree::more_base(Release::Bookworm), true);
         host.set_up();
         host
     }

@@ -52,9 +52,10 @@ pub fn make_all() {
         for release in [Release::Bookworm, Release::Trixie] {
             installed(release, &base(release), &packages);
         }
-        for base in [names_base(), more_base(), syslog_ng_base()] {
+        for base in [names_base(), more_base(Release::Bookworm), syslog_ng_base()] {
             installed(Release::Bookworm, &base, &packages);
         }
+        more_base(Release::Trixie);
     });
     command::must("sync", &[], Duration::from_secs(300));
 }
@@ -83,9 +84,9 @@ pub(crate) fn names_base() -> Cached {
 /// A base tree with what single tests need beside: rpm, an rsyslog that can receive over RELP and TLS, cloud-init (which does nothing
 /// where no cloud is), and what Ansible asks of a host.
 #[track_caller]
-pub(crate) fn more_base() -> Cached {
+pub(crate) fn more_base(release: Release) -> Cached {
     let packages = "rpm,rsyslog-relp,rsyslog-gnutls,openssl,cloud-init,python3-apt";
-    base_with(Release::Bookworm, "more", packages)
+    base_with(release, "more", packages)
 }
 
 /// A base tree whose syslog is syslog-ng: it and rsyslog exclude each other.

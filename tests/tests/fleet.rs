@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jit_tests::grants::elevate;
 use jit_tests::net::{Cable, serve};
-use jit_tests::{Host, Output, command, project};
+use jit_tests::{Host, Output, Release, command, project};
 
 const HUB: &str = "10.77.0.1";
 const WEB: &str = "10.77.0.2";
@@ -110,8 +110,8 @@ impl Controller {
 #[test]
 fn the_role_sets_up_a_fleet_changes_nothing_twice_and_removes_it_again() {
     let (hub, host) = thread::scope(|scope| {
-        let hub = scope.spawn(Host::with_more);
-        let host = Host::with_more();
+        let hub = scope.spawn(|| Host::with_more(Release::Bookworm));
+        let host = Host::with_more(Release::Bookworm);
         (hub.join().unwrap(), host)
     });
     let _cable = Cable::plug((&hub, HUB), (&host, WEB));
@@ -211,7 +211,7 @@ fn user_data(token: &str) -> String {
 fn cloud_init_enrols_a_host_at_its_first_boot() {
     let (hub, host) = thread::scope(|scope| {
         let hub = scope.spawn(Host::installed);
-        let host = Host::with_more();
+        let host = Host::with_more(Release::Bookworm);
         (hub.join().unwrap(), host)
     });
     let _cable = Cable::plug((&hub, HUB), (&host, WEB));

@@ -3,10 +3,12 @@
 #![cfg(feature = "e2e")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use jit_tests::bystanders::Bystanders;
-use jit_tests::{Host, grants, project};
+use jit_tests::{Host, Release, command, grants, project};
 
 const SUDO_WORKS: &str =
     "sudo -n true && runuser -u carol -- sudo -n true && runuser -u bob -- sh -c '! sudo -n true'";
@@ -21,10 +23,37 @@ fn pid(host: &Host) -> String {
     host.sh(show).ok().text().to_owned()
 }
 
+/// The package of the agent as a later version, of the staging tree that the others were made of.
+#[track_caller]
+fn later(dir: &Path) -> PathBuf {
+    let packages = project::rpms()[0].parent().unwrap().to_owned();
+    let mut build = Command::new(project::root().join("scripts/build-rpms"));
+    build.arg(packages.with_file_name("stage")).arg(dir);
+    build.env("JIT_VERSION", "9.0");
+    command::run(&mut build, "build-rpms", Duration::from_secs(300)).ok();
+    let built = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.display().to_string().contains("/jit-agent_"));
+    built.unwrap()
+}
+
 #[test]
-fn rpms_install_upgrade_and_erase_while_a_grant_lives_and_others_call_sudo() {
-    let host = Host::with_rpm();
+fn rpms_come_and_go_on_debian_12_while_a_grant_lives_and_others_call_sudo() {
+    life(Release::Bookworm);
+}
+
+#[test]
+fn rpms_come_and_go_on_debian_13_while_a_grant_lives_and_others_call_sudo() {
+    life(Release::Trixie);
+}
+
+fn life(release: Release) {
+    let dir = tempfile::tempdir().unwrap();
+    let later = later(dir.path());
+    let host = Host::with_rpm(release);
     host.bring(&project::rpms());
+    host.copy_in(&later, "/root/later.rpm");
     let before = host.sh(ETC).ok().stdout;
     let others = Bystanders::start(&host, Duration::from_millis(100));
 
@@ -40,23 +69,54 @@ fn rpms_install_upgrade_and_erase_while_a_grant_lives_and_others_call_sudo() {
         .ok();
 
     host.set_up();
-    let mut alice = host.shell("alice");
-    let grant = grants::elevate(&mut alice, "--for 10m");
-    alice.run("sudo -n id -u").ok().says("0");
+    let alice = |script: &str| host.run_as("alice", script);
+    let grant = grants::elevate_as(&host, "alice", "--for 10m");
+    alice("sudo -n id -u").ok().says("0");
+    let holder = Bystanders::holder(&host, Duration::from_millis(50));
 
-    // The same version once more runs what an upgrade runs.
+    // The same version once more, a later one, and down again: each runs what an upgrade runs.
     host.sh("echo '# ours' >>/etc/jit/ceiling.toml").ok();
+    let upgrade = "rpm --upgrade --replacepkgs --nodeps";
+    let version = |wanted: &str| {
+        let shown = "rpm --query --queryformat '%{VERSION}\n' jit-agent; rpm --verify --nodeps --noconfig jit-agent";
+        assert_eq!(host.sh(shown).ok().text(), wanted);
+        host.sh("tail -1 /etc/jit/ceiling.toml").ok().says("# ours");
+        let kept = grants::list(&alice("jitctl status --json").ok());
+        assert_eq!(kept.len(), 1);
+        let kept = grants::Grant::read(&kept[0]);
+        assert_eq!((kept.id, kept.ends_at), (grant.id.clone(), grant.ends_at));
+        alice("sudo -n id -u").ok().says("0");
+    };
+    let older = "rpm --upgrade --oldpackage --nodeps /root/packages/jit-agent_*.rpm";
+    let own = project::rpms()[0].display().to_string();
+    let own = own.split_once("jit-agent_").unwrap().1;
+    let own = own.split_once('-').unwrap().0;
+    for (command, wanted) in [
+        (format!("{upgrade} /root/packages/*.rpm"), own),
+        (format!("{upgrade} /root/later.rpm"), "9.0"),
+        (older.to_owned(), own),
+        (format!("{upgrade} /root/later.rpm"), "9.0"),
+    ] {
+        let agent = pid(&host);
+        host.sh(&command).ok();
+        assert_ne!(pid(&host), agent);
+        version(wanted);
+    }
+    // Down is refused where the older one could not read the state, and then nothing at all is changed.
     let agent = pid(&host);
-    host.sh("rpm --upgrade --replacepkgs --nodeps /root/packages/*.rpm")
+    for format in ["2", "x", ""] {
+        host.sh(&format!("echo {format} >/var/lib/jit/format")).ok();
+        host.sh(older).refused().says("of a newer version");
+        version("9.0");
+    }
+    assert_eq!(pid(&host), agent);
+    host.sh("echo 1 >/var/lib/jit/format").ok();
+    host.sh(older).ok();
+    version(own);
+    holder.noticed_nothing();
+
+    host.sh("runuser -u alice -- sudo -n sleep 1000 >/dev/null 2>&1 &")
         .ok();
-    assert_ne!(pid(&host), agent);
-    host.sh("tail -1 /etc/jit/ceiling.toml").ok().says("# ours");
-    let kept = grants::list(&alice.run("jitctl status --json").ok());
-    assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0]["id"].as_str(), Some(grant.id.as_str()));
-    assert_eq!(grants::Grant::read(&kept[0]).ends_at, grant.ends_at);
-    alice.run("sudo -n id -u").ok().says("0");
-    alice.send("sudo -n sleep 1000 &\n");
     host.wait_for(
         "root's process",
         Duration::from_secs(10),
@@ -70,7 +130,7 @@ fn rpms_install_upgrade_and_erase_while_a_grant_lives_and_others_call_sudo() {
         "test ! -e /usr/libexec/jit; ! grep -qs jit /etc/sudo.conf && test ! -e /etc/jit/sudoers",
     )
     .ok();
-    alice.run("sudo -n true").exits(1);
+    alice("sudo -n true").exits(1);
     assert_eq!(host.sh("id -nG alice").ok().text(), "alice jit-eligible");
     host.sh("rpm --erase --nodeps jit-issuer jitctl").ok();
     others.noticed_nothing();
@@ -83,7 +143,7 @@ fn rpms_install_upgrade_and_erase_while_a_grant_lives_and_others_call_sudo() {
 
 #[test]
 fn an_erasure_that_cannot_unwire_erases_nothing() {
-    let host = Host::with_rpm();
+    let host = Host::with_rpm(Release::Bookworm);
     host.bring(&project::rpms());
     host.sh("rpm --install --nodeps /root/packages/*.rpm").ok();
     host.set_up();
