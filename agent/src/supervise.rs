@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 /// How often eligibility, proofs and old requests are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long calls that were accepted, and starts of grants, may take once the agent was told to stop.
+/// How long calls that were accepted, starts of grants, and the asking for ends may take once the agent was told to stop.
 const LAST_CALLS: Duration = Duration::from_secs(3);
 
 /// The agent cannot start. Its sockets stay with systemd, callers are refused after their budget.
@@ -81,10 +81,11 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     agent.reconcile().await;
     agent.schedule_kept();
     agent.receivers_anew();
-    let (stop, told) = tokio::sync::watch::channel(());
-    let cli = listen::cli::serve(agent.clone(), sockets.agent, told.clone());
-    let gate = listen::gate::serve(agent.clone(), sockets.gate, told);
+    let (stop_cli, told) = tokio::sync::watch::channel(());
+    let cli = listen::cli::serve(agent.clone(), sockets.agent, told);
     let cli = tokio::task::spawn_local(cli);
+    let (stop_gate, told) = tokio::sync::watch::channel(());
+    let gate = listen::gate::serve(agent.clone(), sockets.gate, told);
     let gate = tokio::task::spawn_local(gate);
     tokio::task::spawn_local(listen::link::serve(agent.clone(), sockets.link));
     tokio::task::spawn_local(crate::listen::sessions::watch(agent.clone()));
@@ -99,12 +100,18 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     tokio::task::spawn_local(pet_watchdog());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     watch(&agent, orders).await;
-    drop(stop);
+    drop(stop_cli);
     agent.stop_waiting();
     // What takes longer than any gate may is cut off, and its asker told that the agent hung up.
     let until = tokio::time::Instant::now() + LAST_CALLS;
-    let _ = tokio::time::timeout_at(until, async { tokio::join!(cli, gate) }).await;
-    agent.starts_done(until).await;
+    let _ = tokio::time::timeout_at(until, cli).await;
+    agent.in_order(until).await;
+    // The gates last, who have the least time to wait for the next agent, and with time of their own. A use may have been the
+    // last of its grant.
+    drop(stop_gate);
+    let until = tokio::time::Instant::now() + LAST_CALLS;
+    let _ = tokio::time::timeout_at(until, gate).await;
+    agent.in_order(until).await;
     agent.keep_receivers();
     agent.log.later(agent.note(kind::STOP));
     agent.log.settle().await;

@@ -271,7 +271,8 @@ impl Agent {
             // In steps, so that a suspend or a set clock is noticed.
             tokio::time::sleep(Duration::from_secs(wait.min(5))).await;
         }
-        if !self.may_start(jti).await {
+        // The next agent starts what this one could not finish.
+        if !self.may_start(jti).await || self.stopping.get() {
             return;
         }
         let ready = {

@@ -35,10 +35,16 @@ impl Agent {
     pub fn make_gone(self: &Rc<Self>, jti: &str) {
         let agent = self.clone();
         let id = jti.to_owned();
-        self.core.borrow_mut().ending.insert(id.clone());
+        {
+            let mut core = self.core.borrow_mut();
+            core.ending.insert(id.clone());
+            core.unasked.insert(id.clone());
+        }
         tokio::task::spawn_local(async move {
             loop {
                 agent.take_away(&id).await;
+                agent.core.borrow_mut().unasked.remove(&id);
+                agent.changed.notify_waiters();
                 let until = tokio::time::Instant::now() + PROOF_PATIENCE;
                 if agent.changed_until(until, || agent.is_past(&id)).await {
                     break;

@@ -116,6 +116,8 @@ pub struct Core {
     arming: HashSet<String>,
     /// Being ended, until the proof is journaled; also what is known by its file or unit alone.
     ending: HashSet<String>,
+    /// Of these: nobody has been asked yet to take it away, or the cause is not on disk.
+    unasked: HashSet<String>,
     /// In force with their unit and timer; their memberships are still to be given.
     owed: HashSet<String>,
     /// Being ended, and shown to be gone but for processes outside the unit.
@@ -277,6 +279,7 @@ impl Core {
             outcomes: Remembered::new(),
             arming: HashSet::new(),
             ending: HashSet::new(),
+            unasked: HashSet::new(),
             owed: HashSet::new(),
             gone: HashSet::new(),
             held: Ledger::default(),

@@ -192,18 +192,19 @@ impl Agent {
         }
     }
 
-    /// Nobody waits any longer with this agent: who asks again asks the next one.
+    /// Nobody waits any longer with this agent: who asks again asks the next one, and no start of a grant is begun.
     pub fn stop_waiting(&self) {
         self.stopping.set(true);
         self.changed.notify_waiters();
     }
 
-    /// Wait until no start of a grant is under way: one that is cut off is taken for a crash, and its grant ended.
-    pub async fn starts_done(&self, until: tokio::time::Instant) {
+    /// Wait until no start of a grant is under way: one that is cut off is taken for a crash, and its grant ended. And until each
+    /// end is asked for: whoever was told that he gave something back shall not wait for the next agent, which may never come.
+    pub async fn in_order(&self, until: tokio::time::Instant) {
         let done = || {
             let core = self.core.borrow();
             let begun = |s: &super::Stored| s.file.phase == Phase::Arming;
-            core.arming.is_empty() && !core.grants.values().any(begun)
+            core.arming.is_empty() && core.unasked.is_empty() && !core.grants.values().any(begun)
         };
         self.changed_until(until, done).await;
     }

@@ -100,6 +100,10 @@ impl Agent {
 
     /// Remember how far the stream was read. Losing this costs a replay that the counters refuse.
     fn advance(&self, n: Option<u64>) {
+        if self.stopping.get() {
+            // A grant before it may have been left to the next agent.
+            return;
+        }
         let mut core = self.core.borrow_mut();
         if let Some(n) = n.filter(|n| *n > core.state.stream_pos) {
             core.state.stream_pos = n;
@@ -111,6 +115,11 @@ impl Agent {
     }
 
     async fn take_grant(self: &Rc<Self>, blob: &str) -> Result<New, String> {
+        if self.stopping.get() {
+            // Begun now, it would be cut off in the middle, and then ended. The next agent gets it: it has the stream read on
+            // from where this one was when it was told to stop.
+            return Ok(New::No);
+        }
         let now = clock::now().map_err(|e| e.to_string())?;
         let (file, request) = {
             let mut core = self.core.borrow_mut();
