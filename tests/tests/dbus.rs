@@ -10,8 +10,8 @@ use jit_tests::{Host, Output, Release};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A client of the bus that keeps its connection: `listen FILE` subscribes, writes what it hears; `flood` sends what is
-/// as long as the bus lets through.
+/// A client of the bus that keeps its connection: `listen FILE` subscribes, writes what it hears; `many` leaves calls open, and
+/// ends when those that are too many were refused; `flood` sends what is as long as the bus lets through.
 const CLIENT: &str = r#"
 import os, socket, struct, sys
 def text(s): return struct.pack("<I", len(s)) + s.encode() + b"\0"
@@ -25,14 +25,14 @@ class Bus:
         self.socket.sendall(b"BEGIN\r\n")
         self.send("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello", "", b"")
         assert self.hear()[0] == 2
-    def send(self, to, path, interface, member, signature, body):
+    def send(self, to, path, interface, member, signature, body, kind=1):
         self.serial += 1
         fields = b""
-        for code, kind, value in [(1, "o", path), (2, "s", interface), (3, "s", member), (6, "s", to)]:
-            fields = pad(fields, 8) + bytes([code, 1]) + kind.encode() + b"\0" + text(value)
+        for code, of, value in [(1, "o", path), (2, "s", interface), (3, "s", member), (6, "s", to)]:
+            fields = pad(fields, 8) + bytes([code, 1]) + of.encode() + b"\0" + text(value)
         if signature:
             fields = pad(fields, 8) + bytes([8, 1]) + b"g\0" + bytes([len(signature)]) + signature.encode() + b"\0"
-        head = b"l\1\0\1" + struct.pack("<III", len(body), self.serial, len(fields))
+        head = b"l" + bytes([kind]) + b"\0\1" + struct.pack("<III", len(body), self.serial, len(fields))
         self.socket.sendall(pad(head + fields, 8) + body)
     def jit(self, member, signature="a{sv}", body=b"\0" * 8):
         self.send("org.jitctl.Jit1", "/org/jitctl/Jit1", "org.jitctl.Jit1.Manager", member, signature, body)
@@ -56,6 +56,17 @@ if sys.argv[1] == "listen":
         if kind == 2: print("subscribed", file=out)
         elif kind == 4 and b"Changed\0" in rest: print("changed", file=out)
         elif kind == 3: print("refused", rest, file=out)
+elif sys.argv[1] == "many":
+    bus.send("org.jitctl.Jit1", "/org/jitctl/Jit1", "org.jitctl.Jit1.Manager", "Changed", "", b"", kind=4)
+    while True:
+        kind, rest = bus.hear()
+        if kind == 3: break
+    assert b"AccessDenied" in rest, rest
+    for _ in range(40):
+        bus.jit("Status")
+    for n in range(36):
+        kind, rest = bus.hear()
+        assert kind == 3 and b"Error.Busy" in rest, (n, kind, rest)
 else:
     long = 31 << 20
     for _ in range(20):
@@ -224,4 +235,26 @@ fn what_is_too_long_for_the_bus_to_bring_costs_nobody_anything() {
     let grown = size() - before;
     assert!(grown < 2048, "the agent grew by {grown} KiB");
     others.noticed_nothing();
+}
+
+#[test]
+fn calls_that_one_user_leaves_open_keep_nobody_else_out() {
+    let host = Host::ready();
+    host.wait_for(
+        "the name",
+        10 * SECOND,
+        "busctl --system status org.jitctl.Jit1",
+    );
+    host.write("/usr/local/lib/client.py", CLIENT);
+    // Every call of bob's waits for polkit, for as long as it may.
+    call(&host, "bob", "Status 'a{sv}' 0").ok();
+    host.run(&["pkill", "-STOP", "-x", "polkitd"]).ok();
+    let many = "timeout 4 python3 /usr/local/lib/client.py many";
+    host.run_as("bob", many).ok();
+    // Root is not asked about; alice has places of her own, and waits for polkit alone.
+    call(&host, "root", "Status 'a{sv}' 0").ok().says("root");
+    let later = "(sleep 0.3; pkill -CONT -x polkitd) & runuser -u alice --";
+    let ask = "busctl --system call org.jitctl.Jit1 /org/jitctl/Jit1 org.jitctl.Jit1.Manager Status 'a{sv}' 0";
+    host.sh(&format!("{later} {ask}")).ok().says("alice");
+    host.run_as("bob", "jitctl status").exits(6);
 }

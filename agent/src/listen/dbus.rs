@@ -7,6 +7,7 @@
 //! `/usr/share/dbus-1/interfaces/org.jitctl.Jit1.xml` and `docs/spec/dbus.md`.
 
 mod manager;
+mod shares;
 mod sieve;
 
 use crate::agent::Agent;

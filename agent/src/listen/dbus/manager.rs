@@ -1,11 +1,12 @@
 //! The one object, `/org/jitctl/Jit1`, and its one interface of ours.
 
+use super::shares::{Place, Shares, Whose};
 use super::{Ask, News, PATH, Said, Word};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use wire::cli::{Code, Grant, Level, Part, Pending, Reply, Request, Status};
 use zbus::fdo::DBusProxy;
 use zbus::message::Header;
@@ -13,8 +14,6 @@ use zbus::names::{BusName, OwnedUniqueName};
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, DBusError, OwnedVariant, Variant, interface, proxy};
 
-/// Calls that are served at the same time, of all users together.
-const CALLS: usize = 32;
 /// Who is told of changes: of all users together, and of one.
 const LISTENERS: usize = 64;
 const LISTENERS_PER_UID: usize = 4;
@@ -93,15 +92,15 @@ impl Action {
 pub struct Manager {
     door: mpsc::Sender<Word>,
     news: News,
-    calls: Semaphore,
+    shares: Shares,
     listeners: Arc<Mutex<HashMap<OwnedUniqueName, u32>>>,
 }
 
 /// A call that may go on.
-struct Caller<'a> {
+struct Caller {
     name: OwnedUniqueName,
     uid: u32,
-    _place: SemaphorePermit<'a>,
+    _place: Place,
 }
 
 impl Manager {
@@ -109,7 +108,7 @@ impl Manager {
         Self {
             door,
             news,
-            calls: Semaphore::new(CALLS),
+            shares: Shares::default(),
             listeners: Arc::default(),
         }
     }
@@ -120,19 +119,28 @@ impl Manager {
         bus: &Connection,
         header: &Header<'_>,
         action: Action,
-    ) -> Result<Caller<'_>, Error> {
+    ) -> Result<Caller, Error> {
         let busy = || Error::Busy("too many calls are open".to_owned());
-        let place = self.calls.try_acquire().map_err(|_| busy())?;
         let sender = header.sender();
         let name: OwnedUniqueName = sender
             .ok_or_else(|| Error::Denied("the bus does not say who calls".to_owned()))?
             .to_owned()
             .into();
-        let bus_proxy = DBusProxy::new(bus).await?;
-        let uid = bus_proxy
-            .get_connection_unix_user(BusName::from(name.as_ref()))
-            .await
-            .map_err(|e| Error::Denied(format!("the bus does not know who calls: {e}")))?;
+        let uid = match self.shares.whose(&name) {
+            Whose::Known(uid) => uid,
+            Whose::Ask(_place) => {
+                let bus_proxy = DBusProxy::new(bus).await?;
+                let uid = bus_proxy
+                    .get_connection_unix_user(BusName::from(name.as_ref()))
+                    .await
+                    .map_err(|e| Error::Denied(format!("the bus does not know who calls: {e}")))?;
+                self.shares.is_of(&name, uid);
+                uid
+            }
+            Whose::Busy => return Err(busy()),
+        };
+        // Before polkit, which may take its time.
+        let place = self.shares.enter(uid).ok_or_else(busy)?;
         // Polkit never says no to root.
         if uid != 0 && !allowed(bus, &name, action).await? {
             let text = format!("polkit does not authorize {}", action.id());
@@ -145,14 +153,14 @@ impl Manager {
         })
     }
 
-    async fn ask(&self, caller: &Caller<'_>, request: Request) -> Result<Reply, Error> {
+    async fn ask(&self, caller: &Caller, request: Request) -> Result<Reply, Error> {
         match ask(&self.door, caller.uid, Ask::Request(request)).await? {
             Said::Reply(reply) => Ok(*reply),
             Said::Seen(_) => Err(odd()),
         }
     }
 
-    async fn own_or_all(&self, caller: &Caller<'_>, options: &Options) -> Result<Status, Error> {
+    async fn own_or_all(&self, caller: &Caller, options: &Options) -> Result<Status, Error> {
         let all = flag(options, "all")?;
         match self.ask(caller, Request::Status { all }).await? {
             Reply::Status(status) => Ok(status),
