@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 /// Longest that a warning may come before an end: half of the longest grant.
 const WARN_MAX_S: u64 = 21_600;
 const WARNINGS_MAX: usize = 8;
+/// Shorter is a slow disk of the receiver, longer than a day is nobody's alert.
+const BEHIND_S: std::ops::RangeInclusive<u64> = 10..=86_400;
 
 /// `agent.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,8 @@ pub struct Agent {
     pub warn_before_s: Vec<u64>,
     /// Whether `org.jitctl.Jit1` is on the system bus.
     pub dbus: bool,
+    /// A receiver of syslog that takes no record for so many seconds, while some wait for it, is an alert.
+    pub receiver_behind_s: u64,
 }
 
 impl Default for Agent {
@@ -23,6 +27,7 @@ impl Default for Agent {
         Self {
             warn_before_s: vec![600, 60, 10],
             dbus: true,
+            receiver_behind_s: 300,
         }
     }
 }
@@ -41,6 +46,27 @@ impl Settings for Agent {
             let what = format!("each of `{key}` must be 1 to {WARN_MAX_S}");
             return Err(Wrong::new(key, what, "write seconds within these"));
         }
+        if !BEHIND_S.contains(&self.receiver_behind_s) {
+            let key = "receiver_behind_s";
+            let (least, most) = (BEHIND_S.start(), BEHIND_S.end());
+            let what = format!("`{key}` must be {least} to {most}");
+            return Err(Wrong::new(key, what, "write seconds within these"));
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_is_neither_given_up_at_once_nor_waited_for_without_end() {
+        let with = |receiver_behind_s| Agent {
+            receiver_behind_s,
+            ..Agent::default()
+        };
+        assert!([10, 300, 86_400].iter().all(|s| with(*s).check().is_ok()));
+        assert!([0, 9, 86_401].iter().all(|s| with(*s).check().is_err()));
     }
 }

@@ -405,6 +405,7 @@ impl Agent {
                 .reason(claims.reason.as_str())
                 .detail("by", claims.jti.clone())
                 .detail("ends", claims.exp)
+                .detail("groups", stored.file.groups.clone())
                 .detail("policy", claims.policy.rule.clone())
                 .detail("kid", newest.kid());
             if let Some(t) = &claims.ticket {
@@ -503,7 +504,8 @@ impl Agent {
                 .uid(file.uid)
                 .decision("allow")
                 .detail("again", "after a crash")
-                .detail("ends", file.until_s);
+                .detail("ends", file.until_s)
+                .detail("groups", file.groups.clone());
             let _receipt = self.log.append(record).await.map_err(|e| e.to_string())?;
             self.start_next(file).await?;
         }

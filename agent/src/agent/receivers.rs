@@ -28,8 +28,6 @@ const GATHER: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A checkpoint goes out so often, also when nothing happens.
 const CHECKPOINT: Duration = Duration::from_secs(60);
-/// A receiver that takes nothing for so long is behind.
-const BEHIND: Duration = Duration::from_secs(300);
 /// Between two writings of the cursors.
 const KEEP: Duration = Duration::from_secs(2);
 
@@ -408,13 +406,14 @@ impl Agent {
     pub fn look_at_receivers(self: &Rc<Self>) {
         let next = self.log.next_index();
         let now = Instant::now();
+        let patience = self.receiver_patience();
         let mut behind = Vec::new();
         let mut all = self.receivers.borrow_mut();
         for (name, receiver) in &mut all.known {
             if receiver.cursor >= next {
                 receiver.well = now;
                 receiver.told = false;
-            } else if now - receiver.well >= BEHIND && !receiver.told {
+            } else if now - receiver.well >= patience && !receiver.told {
                 receiver.told = true;
                 behind.push((name.clone(), next - receiver.cursor, receiver.why.clone()));
             }
@@ -448,6 +447,15 @@ impl Agent {
         }
     }
 
+    /// A receiver that takes nothing for so long is behind.
+    fn receiver_patience(&self) -> Duration {
+        let seconds = match &*self.config.borrow() {
+            Ok(config) => config.manners.receiver_behind_s,
+            Err(_) => settings::agent::Agent::default().receiver_behind_s,
+        };
+        Duration::from_secs(seconds)
+    }
+
     /// Before the agent stops.
     pub fn keep_receivers(&self) {
         let mut all = self.receivers.borrow_mut();
@@ -464,11 +472,12 @@ impl Agent {
     pub(super) fn receivers_note(&self) -> Option<String> {
         let next = self.log.next_index();
         let now = Instant::now();
+        let patience = self.receiver_patience();
         let all = self.receivers.borrow();
         let says: Vec<String> = all
             .known
             .iter()
-            .filter(|(_, r)| r.cursor < next && (r.why.is_some() || now - r.well >= BEHIND))
+            .filter(|(_, r)| r.cursor < next && (r.why.is_some() || now - r.well >= patience))
             .map(|(name, r)| {
                 let why = r.why.as_deref().unwrap_or("it takes nothing");
                 format!(
