@@ -4,7 +4,8 @@
 //! measured call lies between two readings of the clock. Rounds of ours and of what stands beside it take turns.
 //! Two hosts run: one as Debian ships it, one with the packages and `jitctl setup local`.
 //!
-//! `JIT_BENCH_QUICK=1` is a look at a tenth of the rounds, `JIT_BENCH_PART` names one part of: sudo, ending, footprint, decision. What each row means is in docs/performance.md.
+//! `JIT_BENCH_QUICK=1` is a look at a tenth of the rounds, `JIT_BENCH_PART` names one part of: sudo, ending, footprint,
+//! thirteen, decision. What each row means is in docs/performance.md.
 // A step that fails ends the bench; there is no caller that could go on.
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod inside;
 mod places;
 mod stored;
 mod sudo;
+mod thirteen;
 
 use jit_tests::bench::Table;
 use places::Places;
@@ -37,10 +39,11 @@ fn main() {
 type Part = fn(&Places, &mut Table);
 
 fn outside() {
-    let parts: [(&str, Part); 4] = [
+    let parts: [(&str, Part); 5] = [
         ("sudo", sudo::measure),
         ("ending", ending::measure),
         ("footprint", footprint::measure),
+        ("thirteen", thirteen::measure),
         // Last: it leaves more grants than anyone has.
         ("decision", decision::measure),
     ];

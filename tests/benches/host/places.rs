@@ -27,8 +27,7 @@ impl Places {
             (plain.join().unwrap(), ready)
         });
         for host in [&plain, &ready] {
-            host.copy_in(&std::env::current_exe().unwrap(), PROGRAM);
-            host.run(&["chmod", "0755", PROGRAM]).ok();
+            bring(host);
         }
         // More grants than a person asks for.
         let issuer = ready.read("/etc/jit/issuer.toml");
@@ -41,6 +40,13 @@ impl Places {
         wait_link(&ready);
         Self { plain, ready }
     }
+}
+
+/// Puts the measuring program into a host.
+#[track_caller]
+pub fn bring(host: &Host) {
+    host.copy_in(&std::env::current_exe().unwrap(), PROGRAM);
+    host.run(&["chmod", "0755", PROGRAM]).ok();
 }
 
 /// The measuring program in a host, as one of its users.

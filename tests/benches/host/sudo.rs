@@ -8,23 +8,23 @@ use jit_tests::bench::{Goal, Row, Samples, Table, quick};
 
 use crate::places::{self, Places, Runner};
 
-const TRUE: [&str; 3] = ["sudo", "-n", "true"];
+pub const TRUE: [&str; 3] = ["sudo", "-n", "true"];
 const LIST: [&str; 3] = ["sudo", "-n", "-l"];
-const RUN: [&str; 4] = ["systemd-run", "--quiet", "--wait", "true"];
+pub const RUN: [&str; 4] = ["systemd-run", "--quiet", "--wait", "true"];
 /// How people use it, if they hurry.
 const PACE: Duration = Duration::from_millis(100);
 
 /// One command of one user on one host.
-struct Series {
+pub struct Series {
     runner: Runner,
     argv: &'static [&'static str],
     code: i32,
-    ms: Samples,
+    pub ms: Samples,
     cpu_us: f64,
 }
 
 impl Series {
-    fn new(host: &Host, user: &str, argv: &'static [&'static str], code: i32) -> Self {
+    pub fn new(host: &Host, user: &str, argv: &'static [&'static str], code: i32) -> Self {
         Self {
             runner: Runner::open(host, user),
             argv,
@@ -42,7 +42,7 @@ impl Series {
 }
 
 /// `rounds` rounds in which each series makes `each` calls; one round before them warms up.
-fn turns(series: &mut [&mut Series], rounds: usize, each: usize, every: Option<Duration>) {
+pub fn turns(series: &mut [&mut Series], rounds: usize, each: usize, every: Option<Duration>) {
     for round in 0..=rounds {
         for one in series.iter_mut() {
             let calls = one.runner.calls(one.argv, one.code, each, every);
@@ -202,7 +202,7 @@ fn refusal(plain: &Host, ready: &Host, table: &mut Table) {
 }
 
 /// p50, p90 and p99 of one series beside another's.
-fn percentiles(
+pub fn percentiles(
     table: &mut Table,
     what: &str,
     ours: &Series,
