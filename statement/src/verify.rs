@@ -241,6 +241,9 @@ fn approvers(
     }
 }
 
+/// Seconds that the clocks of a host and its issuer may be apart.
+const SKEW: u64 = 120;
+
 /// The grant gives nothing that was not asked for, to nobody else, nowhere else, for no longer.
 fn within(grant: &Grant, request: &Request) -> Result<(), Refused> {
     let wider = |why: &str| {
@@ -262,6 +265,10 @@ fn within(grant: &Grant, request: &Request) -> Result<(), Refused> {
     }
     if !grant.aud.iter().all(|id| request.aud.contains(id)) {
         return wider("it is for more hosts");
+    }
+    // Nobody was asked before that; whoever dates a grant back wants those to count who count no more.
+    if grant.iat.saturating_add(SKEW) < request.iat {
+        return wider("it is dated before its request");
     }
     if grant.iat > request.approve_until {
         return wider("it was given after the request had died");

@@ -221,3 +221,29 @@ proptest! {
         prop_assert!(SshKey::parse(&text).is_err());
     }
 }
+
+/// Else an old date makes those count whose keys have ended since.
+#[test]
+fn a_grant_that_is_dated_before_its_request_is_refused() {
+    let (world, hands) = (World::new(), Hands::new());
+    let (mut asked, given) = asked("root-all");
+    (asked.iat, asked.approve_until) = (T0 + 300, T0 + 900);
+    let dated = |iat: u64| {
+        let given = statement::claims::Grant {
+            iat,
+            nbf: iat,
+            exp: iat + 900,
+            ..given.clone()
+        };
+        let bundle = world.approved(&asked, &given, &|request| {
+            let by = |(who, key)| approval(who, key, request);
+            hands.two().map(by).into()
+        });
+        let verified = verify_grant(&bundle, &world.ring(), &world.me());
+        verified.map(|_| ()).map_err(|e| e.to_string())
+    };
+    let why = dated(T0 + 179).unwrap_err();
+    assert!(why.contains("dated before its request"), "{why}");
+    // The clocks of a host and its issuer may be so far apart.
+    assert_eq!(dated(T0 + 180), Ok(()));
+}

@@ -341,6 +341,13 @@ fn stolen(issuer: &Host, host: &Host, alice: &mut Shell, like: &Grant) {
         exp: given.exp + 1,
         ..given.clone()
     };
+    // To a time when somebody counted who does not any more.
+    let back = Grant {
+        iat: given.iat - 3600,
+        nbf: given.nbf - 3600,
+        exp: given.exp - 3600,
+        ..given.clone()
+    };
     let other: String = mint(&given, &[&bob, &carol]).replace(
         &URL_SAFE_NO_PAD.encode(&request),
         &URL_SAFE_NO_PAD.encode(request.replacen('.', "A.", 1)),
@@ -368,6 +375,7 @@ fn stolen(issuer: &Host, host: &Host, alice: &mut Shell, like: &Grant) {
             "approved the own request",
         ),
         ("longer", mint(&longer, &both), "lasts longer"),
+        ("dated back", mint(&back, &both), "dated before its request"),
         ("other bytes", other, "request"),
     ]
     .map(|(name, bundle, why)| (name, Kind::Grant, bundle, why))
