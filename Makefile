@@ -25,6 +25,7 @@ test:
 	$(PHASE) "tests without root" cargo test --locked --no-fail-fast --workspace
 	$(PHASE) "tests of the journal that need root" cargo test --locked -p journal --features root-tests --lib root::
 	$(PHASE) "exports before a judge in Go" cargo test --locked -p journal --features go-tests --lib judges::go::
+	$(PHASE) "calls of the issuer before a judge" cargo test --locked -p jit-issuer --features judge-tests --test contract
 	$(PHASE) "packages" $(MAKE) --no-print-directory packages
 	$(PHASE) "lint of the packages" $(MAKE) --no-print-directory lint-packages
 	$(PHASE) "tests on booted hosts" scripts/test-hosts
@@ -63,7 +64,7 @@ install:
 
 lint:
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets --features jit-tests/e2e,jitctl/docs,journal/root-tests,journal/go-tests -- -D warnings
+	cargo clippy --locked --workspace --all-targets --features jit-tests/e2e,jitctl/docs,journal/root-tests,journal/go-tests,jit-issuer/judge-tests -- -D warnings
 	grep -rlE '^#! ?/bin/(ba)?sh' scripts .ci tests/hosts tests/attacks packaging | xargs shellcheck
 
 # What Debian's and Red Hat's own checkers say; each exception has its reason beside it. Same tree, same bytes.
@@ -73,7 +74,7 @@ lint-packages:
 	scripts/lint-programs $(PACKAGES)
 	apparmor_parser --quiet --skip-kernel-load --skip-cache packaging/apparmor/*
 	judges=$$(scripts/judges) && "$$judges/bin/python" scripts/lint-sboms $(PREFIX_STAGE) && \
-		PATH="$$judges/bin:$$PATH" ansible-lint --offline --profile production packaging/ansible
+		PATH="$$judges/bin:$$PATH" ansible-lint --offline --profile production packaging/ansible packaging/ci/ansible
 	scripts/build-debs $(PREFIX_STAGE) target/again >/dev/null
 	scripts/build-rpms $(PREFIX_STAGE) target/again >/dev/null
 	diff -r $(PACKAGES) target/again

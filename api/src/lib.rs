@@ -56,6 +56,7 @@ pub mod path {
     pub const HEALTHZ: &str = "/v1/healthz";
     pub const READYZ: &str = "/v1/readyz";
     pub const METRICS: &str = "/metrics";
+    pub const OPENAPI: &str = "/v1/openapi.json";
 }
 
 /// Bytes of a request's or an answer's body; a trust statement and a role table fit with room.

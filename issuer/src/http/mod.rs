@@ -8,6 +8,7 @@ mod calls;
 mod host;
 mod hosts;
 mod metrics;
+mod openapi;
 mod people;
 mod problem;
 mod stream;
@@ -73,6 +74,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route(api::path::HEALTHZ, get(calls::healthz))
         .route(api::path::READYZ, get(metrics::readyz))
         .route(api::path::METRICS, get(metrics::metrics))
+        .route(api::path::OPENAPI, get(openapi::document))
         .route(api::path::REQUESTS, post(calls::requests).get(people::list))
         .route(api::path::SHOW, get(people::show))
         .route(api::path::APPROVE, post(people::approve))

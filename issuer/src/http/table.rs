@@ -43,11 +43,12 @@ enum Away {
 }
 
 /// Every call there is. What is not here is refused.
-const TABLE: [(Method, &str, Who, Away); 25] = [
+const TABLE: [(Method, &str, Who, Away); 26] = [
     (Method::GET, api::path::HEALTHZ, Who::Anyone, Away::Yes),
     // For what watches over this box, and for balancers.
     (Method::GET, api::path::READYZ, Who::Anyone, Away::Yes),
     (Method::GET, api::path::METRICS, Who::Anyone, Away::No),
+    (Method::GET, api::path::OPENAPI, Who::Anyone, Away::Yes),
     // Signed by a host or a person.
     (Method::POST, api::path::REQUESTS, Who::Anyone, Away::Yes),
     // Signed by the host.
@@ -168,6 +169,15 @@ pub fn is_ours(peer: Peer, uids: &Uids) -> bool {
     peer.uid == uids.root || peer.uid == uids.issuer || Some(peer.uid) == uids.link
 }
 
+/// Method, path, and whether it is taken over HTTPS.
+#[cfg(test)]
+pub fn calls() -> std::collections::BTreeSet<(String, String, bool)> {
+    let call = |(method, path, _, away): &(Method, &str, Who, Away)| {
+        (method.to_string(), (*path).to_owned(), *away == Away::Yes)
+    };
+    TABLE.iter().map(call).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +196,7 @@ mod tests {
             (Method::GET, "/v1/healthz", [true, true, true, true, true]),
             (Method::GET, "/v1/readyz", [true, true, true, true, true]),
             (Method::GET, "/metrics", [true, true, true, true, false]),
+            (Method::GET, "/v1/openapi.json", [true; 5]),
             (Method::POST, "/v1/requests", [true; 5]),
             (Method::GET, "/v1/requests/for", [true; 5]),
             (Method::POST, "/v1/requests/give-back", [true; 5]),
