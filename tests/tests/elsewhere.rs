@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use impostor::{Link, all_refused, claims, honest, in_force, new_id, nothing_given, now};
 use jit_tests::net::pair;
-use jit_tests::{Host, Output, Shell};
+use jit_tests::{Host, Output, Shell, project};
 use serde_json::{Value, json};
 use statement::asked::{NAMESPACE, sealed, to_sign};
 use statement::claims::{Grant, Request, Typ};
@@ -194,6 +194,33 @@ fn what_is_signed_elsewhere_ends_in_sudo_here_and_nothing_else_does() {
     });
 }
 
+/// `packaging/ci`, as jobs run it: the right is there between the two, and the key nowhere after them.
+fn by_scripts(issuer: &Host, host: &Host, bob: &mut Shell) {
+    for name in ["elevate", "give-back"] {
+        let script = fs::read_to_string(project::root().join("packaging/ci").join(name)).unwrap();
+        issuer.write(&format!("/usr/local/bin/jit-ci-{name}"), &script);
+    }
+    issuer.sh("chmod 755 /usr/local/bin/jit-ci-*").ok();
+    let job = |role: &str, script: &str| {
+        let set = format!("JIT_HOST=web1 JIT_ROLE={role} JIT_FOR=2m JIT_DIR=$HOME/job");
+        let set = format!(
+            "{set} JIT_COMMAND='/usr/bin/id *' JIT_REASON='job 18' JIT_KEY=\"$(cat .ssh/key)\""
+        );
+        issuer.run_as("bob", &format!("export {set}; jit-ci-{script}"))
+    };
+    job("deploy", "elevate").ok().says("\"active\"");
+    bob.run("sudo -n id -u").ok().says("0");
+    issuer.run_as("bob", "stat -c %a job/key").ok().says("600");
+    job("deploy", "give-back").ok();
+    issuer.run_as("bob", "test ! -e job").ok();
+    ended(host);
+    bob.run("sudo -n id -u").refused();
+    // Refused, the job fails with that; and nothing is left of it either.
+    job("none", "elevate").exits(3);
+    job("none", "give-back").ok();
+    issuer.run_as("bob", "test ! -e job").ok();
+}
+
 /// A CI's job: a key in a file, no ssh-agent; one command, for its own account.
 fn a_job(issuer: &Host, host: &Host) {
     let mut bob = host.shell("bob");
@@ -230,6 +257,7 @@ fn a_job(issuer: &Host, host: &Host) {
         "! runuser -u bob -- sudo -n id -u 2>/dev/null",
     );
     ended(host);
+    by_scripts(issuer, host, &mut bob);
     issuer.run_as("bob", "chmod 644 .ssh/key").ok();
     issuer.run_as("bob", job).exits(2).says("others can read");
     issuer.run_as("bob", "chmod 600 .ssh/key").ok();
