@@ -15,8 +15,6 @@ use std::fmt::Write;
 #[derive(Clone, Copy, Debug)]
 pub struct Happened<'a> {
     pub what: What,
-    /// Unix seconds.
-    pub at: u64,
     pub of: Of<'a>,
 }
 
@@ -62,20 +60,21 @@ pub struct Event {
 }
 
 impl Happened<'_> {
-    /// `source`: the issuer's id; `names`: what it calls a host.
+    /// `source`: the issuer's id; `at`: Unix seconds, now; `name`: what the issuer calls a host.
     ///
     /// # Errors
     /// [`Error::Random`].
     pub fn render(
         &self,
         source: &str,
+        at: u64,
         name: impl FnOnce(&str) -> Result<Option<String>, Error>,
     ) -> Result<Event, Error> {
         let mut random = [0; 10];
         SystemRandom::new()
             .fill(&mut random)
             .map_err(|_| Error::Random)?;
-        let id = format!("evt_{}", id::ulid(self.at.saturating_mul(1000), random));
+        let id = format!("evt_{}", id::ulid(at.saturating_mul(1000), random));
         let (line, subject, data) = match self.of {
             Of::Request(asked, more) => {
                 let name = name(&asked.host)?.unwrap_or_default();
@@ -114,7 +113,7 @@ impl Happened<'_> {
             "source": source,
             "type": format!("org.jitctl.{}.v1", self.what.name()),
             "subject": subject,
-            "time": time(self.at),
+            "time": time(at),
             "datacontenttype": "application/json",
             "data": data,
         });

@@ -467,6 +467,8 @@ fn what_hooks_are_told_is_written_with_the_change_or_not_at_all() {
         assert!(hear.has_changed().unwrap());
         let due = store.outbox_due("chat", 0, 9).unwrap();
         assert_eq!(kinds(&due), ["org.jitctl.granted.v1"]);
+        // When it happened, not when it was asked.
+        assert!(due[0].at > asked("a").at + 1000);
         assert_eq!(store.outbox_due("other", 0, 9).unwrap(), []);
         hear.mark_unchanged();
         let target = Target::Grant("g1".to_owned());

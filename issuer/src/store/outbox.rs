@@ -2,6 +2,7 @@
 
 use super::sqlite::{int, uint};
 use super::{Asked, Letter, Outbox, hosts, waiting};
+use crate::clock;
 use crate::error::Error;
 use crate::hooks::event::{Happened, More, Of};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -20,14 +21,16 @@ pub fn put(tx: &Connection, outbox: Option<&Outbox>, happened: &Happened<'_>) ->
     if wanting().next().is_none() {
         return Ok(());
     }
+    // Not the time of the request, which may have waited for days.
+    let at = clock::unix();
     let name = |id: &str| Ok(hosts::one(tx, "id = ?1", id)?.map(|h| h.name));
-    let event = happened.render(&outbox.source, name)?;
+    let event = happened.render(&outbox.source, at, name)?;
     for (hook, _) in wanting() {
         tx.prepare_cached(
             "INSERT INTO outbox (hook, line, id, at, body, tries, next) VALUES (?1, ?2, ?3, ?4, ?5, 0,
                  CASE WHEN EXISTS (SELECT 1 FROM outbox WHERE hook = ?1 AND line = ?2) THEN NULL ELSE 0 END)",
         )?
-        .execute(params![hook, event.line, event.id, int(happened.at)?, event.body])?;
+        .execute(params![hook, event.line, event.id, int(at)?, event.body])?;
     }
     // Whoever hears it asks on the store's thread, after this transaction.
     outbox.woken.send_modify(|n| *n = n.wrapping_add(1));
@@ -40,7 +43,6 @@ pub fn put_waiting(
     outbox: Option<&Outbox>,
     hash: &str,
     what: What,
-    at: Option<u64>,
     person: Option<&str>,
 ) -> Result<(), Error> {
     if outbox.is_none() {
@@ -55,7 +57,6 @@ pub fn put_waiting(
     };
     let happened = Happened {
         what,
-        at: at.unwrap_or(waiting.asked.at),
         of: Of::Request(&waiting.asked, more),
     };
     put(tx, outbox, &happened)
@@ -68,7 +69,6 @@ pub fn put_revoked(
     target: &Target,
     (kind, id): (&str, &str),
     serial: u64,
-    at: u64,
 ) -> Result<(), Error> {
     if outbox.is_none() {
         return Ok(());
@@ -86,7 +86,7 @@ pub fn put_revoked(
         },
     };
     let what = What::Revoked;
-    put(tx, outbox, &Happened { what, at, of })
+    put(tx, outbox, &Happened { what, of })
 }
 
 fn asked_for(tx: &Connection, jti: &str) -> Result<Option<Asked>, Error> {

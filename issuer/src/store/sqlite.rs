@@ -278,7 +278,7 @@ impl Store for Sqlite {
         let tx = begin(&mut self.db)?;
         if waiting::waits(&tx, hash, levels, waiting_for)? {
             let outbox = self.outbox.as_ref();
-            outbox::put_waiting(&tx, outbox, hash, What::Waiting, None, None)?;
+            outbox::put_waiting(&tx, outbox, hash, What::Waiting, None)?;
         }
         Ok(tx.commit()?)
     }
@@ -286,8 +286,8 @@ impl Store for Sqlite {
     fn approve(&mut self, hash: &str, given: &Given) -> Result<(), Error> {
         let tx = begin(&mut self.db)?;
         if waiting::approve(&tx, hash, given)? {
-            let (at, by) = (Some(given.at), Some(given.person.as_str()));
-            outbox::put_waiting(&tx, self.outbox.as_ref(), hash, What::Approved, at, by)?;
+            let by = Some(given.person.as_str());
+            outbox::put_waiting(&tx, self.outbox.as_ref(), hash, What::Approved, by)?;
         }
         Ok(tx.commit()?)
     }
@@ -475,7 +475,7 @@ impl Store for Sqlite {
             params![int(next.serial)?, signed.hash, kind, id, by, int(n)?],
         )?;
         let outbox = self.outbox.as_ref();
-        outbox::put_revoked(&tx, outbox, target, (kind, id), next.serial, at)?;
+        outbox::put_revoked(&tx, outbox, target, (kind, id), next.serial)?;
         tx.commit()?;
         Ok(Revoking::Done {
             serial: next.serial,
@@ -521,7 +521,7 @@ impl Store for Sqlite {
             let (id, host, exp) = (new.id, new.host, new.exp);
             let of = Of::Breakglass { id, host, exp };
             let what = What::Breakglass;
-            outbox::put(&tx, self.outbox.as_ref(), &Happened { what, at, of })?;
+            outbox::put(&tx, self.outbox.as_ref(), &Happened { what, of })?;
             tx.commit()?;
         }
         Ok(!there)
@@ -662,8 +662,8 @@ fn tell(
     asked: &Asked,
     more: More<'_>,
 ) -> Result<(), Error> {
-    let (at, of) = (asked.at, Of::Request(asked, more));
-    outbox::put(tx, outbox.as_ref(), &Happened { what, at, of })
+    let of = Of::Request(asked, more);
+    outbox::put(tx, outbox.as_ref(), &Happened { what, of })
 }
 
 /// Adds to a counter and returns its new value.
