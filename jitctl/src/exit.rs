@@ -25,6 +25,11 @@ impl Exit {
 
 /// For `--help`.
 pub const HELP: &str = "\
+Examples:
+  jitctl elevate --for 15m --reason 'cron is stuck'    then sudo, in any shell of yours
+  jitctl status
+  jitctl drop                                          or wait for the end
+
 Exit codes:
   0    done
   1    error
