@@ -325,16 +325,14 @@ impl Held {
     pub fn alive(&self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
-        matches!(
-            poll(
-                &mut fds,
-                Some(&Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0
-                })
-            ),
-            Ok(0)
-        )
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // A poll that does not wait is interrupted as well: the signal that stops the agent would make a caller of that moment a
+        // dead one.
+        let ready = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&at_once)));
+        matches!(ready, Ok(0))
     }
 
     /// Wait until it has ended.
@@ -381,6 +379,33 @@ mod tests {
         let s = "Name:\tx\nUid:\t1001\t0\t0\t0\nGid:\t5\t6\t7\t8\nGroups:\t27 100 \n";
         assert_eq!(parse_status(s), Some((1001, 0, vec![5, 6, 7, 8, 27, 100])));
         assert_eq!(parse_status("Uid:\tx\nGid:\t1\nGroups:\n"), None);
+    }
+
+    #[test]
+    fn a_signal_makes_no_living_process_a_dead_one() {
+        use nix::sys::pthread::{pthread_kill, pthread_self};
+        use nix::sys::signal::Signal;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _handled = runtime.block_on(async {
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined1()).unwrap()
+        });
+        let held = Held::open(std::process::id()).unwrap();
+        let (this, over) = (pthread_self(), AtomicBool::new(false));
+        let alive = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    pthread_kill(this, Signal::SIGUSR1).unwrap();
+                }
+            });
+            let alive = (0..1_000_000).all(|_| held.alive());
+            over.store(true, Ordering::Relaxed);
+            alive
+        });
+        assert!(alive);
     }
 
     #[test]
