@@ -24,7 +24,9 @@ use wire::link::{Down, Up};
 /// A program that receives, and how it is reached.
 struct Program {
     host: fn() -> Host,
-    config: &'static str,
+    /// Each a service beside the others: its name, its inputs, its configuration.
+    services: &'static [(&'static str, &'static str, &'static str)],
+    /// How to start one, of this `NAME`.
     start: &'static str,
     /// Name, transport, port, format.
     inputs: &'static [(&'static str, &'static str, u16, &'static str)],
@@ -32,8 +34,12 @@ struct Program {
 
 const RSYSLOG: Program = Program {
     host: Host::ready_with_receivers,
-    config: RSYSLOG_CONF,
-    start: "/usr/sbin/rsyslogd -n -f /etc/siem.conf -i /run/siem.pid",
+    // Half a second is what one takes to start.
+    services: &[
+        ("siem", "plain,counted", RSYSLOG_OPEN),
+        ("siem2", "secret,both", RSYSLOG_TLS),
+    ],
+    start: "/usr/sbin/rsyslogd -n -f /etc/NAME.conf -i /run/NAME.pid",
     inputs: &[
         ("plain", "tcp", 10514, "json"),
         ("secret", "tls", 6514, "ocsf"),
@@ -44,8 +50,8 @@ const RSYSLOG: Program = Program {
 
 const SYSLOG_NG: Program = Program {
     host: Host::ready_with_syslog_ng,
-    config: SYSLOG_NG_CONF,
-    start: "/usr/sbin/syslog-ng -F --no-caps -f /etc/siem.conf -p /run/siem.pid -R /var/lib/siem/persist -c /run/siem.ctl",
+    services: &[("siem", "plain,secret", SYSLOG_NG_CONF)],
+    start: "/usr/sbin/syslog-ng -F --no-caps -f /etc/NAME.conf -p /run/NAME.pid -R /var/lib/siem/persist -c /run/NAME.ctl",
     inputs: &[
         ("plain", "tcp", 10514, "json"),
         ("secret", "tls", 6514, "ocsf"),
@@ -65,13 +71,8 @@ log { source(plain); destination(plain); };
 log { source(secret); destination(secret); };
 "#;
 
-/// A receiver's rsyslog beside the host's own: one file for each input, a JSON object a line.
-const RSYSLOG_CONF: &str = r#"
-global(workDirectory="/var/lib/siem" maxMessageSize="1m"
-    defaultNetstreamDriverCAFile="/root/tls/ca.pem"
-    defaultNetstreamDriverCertFile="/root/tls/siem.pem" defaultNetstreamDriverKeyFile="/root/tls/siem.key")
-module(load="imtcp")
-module(load="imrelp" tls.tlslib="gnutls")
+/// What a receiver's rsyslog beside the host's own writes: one file for each input, a JSON object a line.
+const RSYSLOG_LINE: &str = r#"
 template(name="line" type="list") {
     constant(value="{") property(name="hostname" outname="host" format="jsonf")
     constant(value=",") property(name="app-name" outname="app" format="jsonf")
@@ -82,14 +83,30 @@ template(name="line" type="list") {
     constant(value=",") property(name="msg" outname="msg" format="jsonf")
     constant(value="}\n")
 }
+"#;
+
+const RSYSLOG_OPEN: &str = r#"
+global(workDirectory="/var/lib/siem" maxMessageSize="1m")
+module(load="imtcp")
+module(load="imrelp")
+include(file="/etc/siem-line.conf")
 ruleset(name="plain") { action(type="omfile" file="/var/log/siem/plain" template="line") }
-ruleset(name="secret") { action(type="omfile" file="/var/log/siem/secret" template="line") }
 ruleset(name="counted") { action(type="omfile" file="/var/log/siem/counted" template="line") }
-ruleset(name="both") { action(type="omfile" file="/var/log/siem/both" template="line") }
 input(type="imtcp" port="10514" ruleset="plain")
+input(type="imrelp" port="20514" ruleset="counted" maxDataSize="1m")
+"#;
+
+const RSYSLOG_TLS: &str = r#"
+global(workDirectory="/var/lib/siem" maxMessageSize="1m"
+    defaultNetstreamDriverCAFile="/root/tls/ca.pem"
+    defaultNetstreamDriverCertFile="/root/tls/siem.pem" defaultNetstreamDriverKeyFile="/root/tls/siem.key")
+module(load="imtcp")
+module(load="imrelp" tls.tlslib="gnutls")
+include(file="/etc/siem-line.conf")
+ruleset(name="secret") { action(type="omfile" file="/var/log/siem/secret" template="line") }
+ruleset(name="both") { action(type="omfile" file="/var/log/siem/both" template="line") }
 input(type="imtcp" port="6514" ruleset="secret" streamDriver.name="gtls" streamDriver.mode="1"
     streamDriver.authMode="x509/name" permittedPeer="web1")
-input(type="imrelp" port="20514" ruleset="counted" maxDataSize="1m")
 input(type="imrelp" port="20515" ruleset="both" maxDataSize="1m" tls="on" tls.caCert="/root/tls/ca.pem"
     tls.myCert="/root/tls/siem.pem" tls.myPrivKey="/root/tls/siem.key" tls.authMode="name" tls.permittedPeer="web1")
 "#;
@@ -111,9 +128,15 @@ echo 127.0.0.1 siem >>/etc/hosts
 fn receivers(program: &Program) -> Host {
     let host = (program.host)();
     host.sh(CERTIFICATES).ok();
-    host.write("/etc/siem.conf", program.config);
-    let unit = format!("[Service]\nExecStart={}\n", program.start);
-    host.write("/etc/systemd/system/siem.service", &unit);
+    host.write("/etc/siem-line.conf", RSYSLOG_LINE);
+    for (name, _, config) in program.services {
+        host.write(&format!("/etc/{name}.conf"), config);
+        let start = program.start.replace("NAME", name);
+        host.write(
+            &format!("/etc/systemd/system/{name}.service"),
+            &format!("[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart={start}\n"),
+        );
+    }
     let mut config = String::new();
     for (name, transport, port, format) in program.inputs {
         let tls = if transport.contains("tls") {
@@ -157,15 +180,6 @@ fn got(host: &Host, name: &str) -> (Vec<(u64, Value)>, Vec<Value>) {
         }
     }
     (lines, checkpoints)
-}
-
-/// How far the agent has it, as kept.
-fn cursor(host: &Host, name: &str) -> u64 {
-    let kept = host
-        .sh("cat /var/lib/jit/receivers.json 2>/dev/null || echo '{}'")
-        .ok()
-        .json();
-    kept["next"][name].as_u64().unwrap_or(0)
 }
 
 /// What a message says that the journal says.
@@ -229,7 +243,7 @@ fn probes_come_back(host: &Host) {
     assert_eq!(said["type"], "probe", "{said}");
     host.run_as("alice", "jitctl simulate --siem").exits(3);
     host.run(&["jitctl", "simulate"]).exits(2);
-    host.run(&["systemctl", "stop", "siem"]).ok();
+    host.run(&["systemctl", "stop", "siem", "siem2"]).ok();
     let broken = host.sh(&format!("{simulate} --within 2s")).exits(7).json();
     assert_eq!(broken["ok"], false, "{broken}");
     assert_eq!(
@@ -247,7 +261,7 @@ fn syslog_ng_gets_every_record_across_restarts_and_nothing_in_one_forges_anythin
 /// `JIT_SIEM_ROUNDS` sets how often the receivers are restarted under load.
 #[allow(clippy::too_many_lines)]
 fn every_record_arrives(program: &Program) -> Host {
-    let rounds: u64 = env::var("JIT_SIEM_ROUNDS").map_or(8, |n| n.parse().unwrap());
+    let rounds: u64 = env::var("JIT_SIEM_ROUNDS").map_or(100, |n| n.parse().unwrap());
     let host = receivers(program);
     let inputs = program.inputs;
     let last = inputs.last().unwrap().0;
@@ -258,7 +272,9 @@ fn every_record_arrives(program: &Program) -> Host {
         Duration::from_secs(10),
         &format!("jitctl doctor | grep -q 'the receiver {last} lacks the last .* records: cannot connect'"),
     );
-    host.run(&["systemctl", "start", "siem"]).ok();
+    let mut start = vec!["systemctl", "start"];
+    start.extend(program.services.iter().map(|(name, ..)| name));
+    host.run(&start).ok();
 
     let mut alice = host.shell("alice");
     let grant = elevate(&mut alice, "--for 30m --ticket 'a\"b]c\\\\d'");
@@ -275,32 +291,30 @@ fn every_record_arrives(program: &Program) -> Host {
         .ok();
 
     // Restarted while records come. Whatever comes afterwards begins no earlier than what the agent knew to be there.
-    let mut since: BTreeMap<&str, Vec<(usize, u64)>> = BTreeMap::new();
-    let count = |name: &str| -> usize {
-        let count = format!("grep -c ' index=' /var/log/siem/{name} || true");
-        host.sh(&count).ok().text().parse().unwrap_or(0)
-    };
+    host.write("/root/restarts.py", include_str!("../siem/restarts.py"));
+    alice
+        .run("(until test -e /tmp/enough; do sudo -n true; sleep 0.1; done) >/dev/null 2>&1 &")
+        .ok();
     let start = Instant::now();
-    for _ in 0..rounds {
-        let before: Vec<usize> = inputs.iter().map(|r| count(r.0)).collect();
-        alice
-            .run("(for i in 1 2 3 4 5 6 7 8; do sudo -n true; done) >/dev/null 2>&1 &")
-            .ok();
-        // In the middle of what they get.
-        for ((name, ..), before) in inputs.iter().zip(before) {
-            host.wait_for(
-                "some of it has come",
-                Duration::from_secs(40),
-                &format!("test $(grep -c ' index=' /var/log/siem/{name}) -gt {before}"),
-            );
-        }
-        let kept: Vec<u64> = inputs.iter().map(|r| cursor(&host, r.0)).collect();
-        host.run(&["systemctl", "stop", "siem"]).ok();
-        for ((name, ..), kept) in inputs.iter().zip(kept) {
-            since.entry(name).or_default().push((count(name), kept));
-        }
-        host.run(&["systemctl", "start", "siem"]).ok();
+    let mut argv = vec!["python3".to_owned(), "/root/restarts.py".to_owned()];
+    argv.push(rounds.to_string());
+    argv.extend(
+        program
+            .services
+            .iter()
+            .map(|(name, of, _)| format!("{name}={of}")),
+    );
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let limit = Duration::from_secs(120 + 10 * rounds);
+    let said = host.run_for(&argv, limit).ok().stdout;
+    host.run(&["touch", "/tmp/enough"]).ok();
+    let mut since: BTreeMap<String, Vec<(usize, u64)>> = BTreeMap::new();
+    for line in said.lines() {
+        let (name, before, kept) = serde_json::from_str(line).unwrap();
+        since.entry(name).or_default().push((before, kept));
     }
+    let of_each = usize::try_from(rounds).unwrap() / program.services.len();
+    assert!(inputs.iter().all(|r| since[r.0].len() >= of_each));
     println!("{rounds} restarts in {:?}", start.elapsed());
     alice.run(&format!("jitctl drop {}", grant.id)).ok();
 
@@ -322,7 +336,11 @@ fn every_record_arrives(program: &Program) -> Host {
         );
         thread::sleep(Duration::from_millis(200));
     };
-    assert!(all.len() as u64 > rounds * 8, "{}", all.len());
+    assert!(all.len() as u64 > rounds, "{}", all.len());
+    let moved = since
+        .values()
+        .all(|kept| kept.iter().any(|(_, kept)| *kept > 0));
+    assert!(moved, "{since:?}");
     for (name, _, _, format) in inputs {
         let (lines, checkpoints) = got(&host, name);
         for (index, line) in &lines {
@@ -337,7 +355,7 @@ fn every_record_arrives(program: &Program) -> Host {
             assert_eq!(line["app"], "jit-agent", "{name}: {line}");
             assert_eq!(line["msgid"], have["type"], "{name}: {line}");
         }
-        for (before, kept) in &since[name] {
+        for (before, kept) in &since[*name] {
             let early = lines[*before..].iter().find(|(index, _)| index < kept);
             assert!(early.is_none(), "{name}: below {kept} comes {early:?}");
         }

@@ -25,7 +25,7 @@ const BYTES: usize = 128 << 10;
 /// News are collected for so long: one message for a burst, and a command that was just let in runs first.
 const GATHER: Duration = Duration::from_millis(50);
 /// Between two beginnings from the cursor.
-const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(250);
 /// A checkpoint goes out so often, also when nothing happens.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 /// Between two writings of the cursors.
