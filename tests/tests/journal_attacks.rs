@@ -252,8 +252,18 @@ fn living(host: &Host, alice: &mut Shell, folder: &Path) {
     scripts.sort_by_key(|script| script.by != "show");
     for script in scripts {
         let path = format!("/root/attacks/live/{}", script.name);
-        let shown = host.run(&["jitctl", "log", "show", "--json"]);
-        let before = shown.stdout.lines().count();
+        // A fault that is on record has it exit with 7, and what was removed is no longer shown.
+        let newest = |which: &str| -> Value {
+            let shown = host.run(&["jitctl", "log", "show", "--json"]).stdout;
+            let mut records = shown
+                .lines()
+                .rev()
+                .map(|line| serde_json::from_str(line).unwrap());
+            records
+                .find(|r: &Value| which.is_empty() || r["type"] == which)
+                .unwrap()
+        };
+        let before = newest("")["index"].as_u64().unwrap();
         if script.by == "show" {
             let text = fs::read_to_string(folder.join(&script.name)).unwrap();
             alice.run(text.lines().last().unwrap()).ok();
@@ -276,19 +286,23 @@ fn living(host: &Host, alice: &mut Shell, folder: &Path) {
         host.run(&["sh", &path]).ok();
         let tried = alice.run("sudo -n true");
         assert!(tried.code != 0, "{}: the use was let through", script.name);
-        // With the first record after it: that of the refusal. A fault that is on record has `log show` exit with 7.
+        // With the first record after it: that of the refusal.
         host.wait_for(
             "it is told",
             Duration::from_secs(5),
             &format!(
-                "jitctl log show --json 2>/dev/null | tail -n +{} | grep -E '\"type\":\"(alert|recovery)\"' | grep -q '{}'",
-                before + 1,
+                "jitctl log show --json 2>/dev/null | grep -E '\"type\":\"(alert|recovery)\"' | grep '{}' \
+                 | grep -o '\"index\":[0-9]*' | cut -d: -f2 | awk '$1 > {before} {{ told = 1 }} END {{ exit !told }}'",
                 script.named
             ),
         );
-        host.run(&["journalctl", "--boot", "-p", "warning", "-t", "jit-agent"])
+        host.sh("journalctl --sync; journalctl --boot -p warning -t jit-agent")
             .ok()
             .says(&script.named);
+        // For good: the header of the segment that was begun then holds what was found.
+        let found = newest("recovery")["detail"]["faults"][0].clone();
+        let verified = host.run(&["jitctl", "log", "verify"]).exits(7);
+        verified.says(found.as_str().unwrap());
         // Whoever was refused is let in again, now that it is told.
         alice.run("sudo -n true").ok();
     }
