@@ -75,7 +75,7 @@ MEANT = {
     "part_away": alert("link"),
     "receiver_behind": alert("receiver"),
 }
-# What a host without a clock of its own cannot bring about; in a virtual machine tests/tests/clock.rs does.
+# What a host without a clock of its own cannot bring about; in a virtual machine tests/tests/guest.rs does.
 MADE = [{"type": "alert", "detail": {"code": "clock", "why": "the clock was set ahead by 300 s"}}]
 # Nothing that these say may be found, but for what the rules are for.
 EVERY_DAY = {"start", "enrol", "policy", "request", "grant", "use", "list", "close", "extend", "end", "proof", "witness"}

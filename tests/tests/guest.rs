@@ -6,6 +6,18 @@ use std::time::Duration;
 
 use jit_tests::Guest;
 
+/// A clock that is set is an alert by every way, as tests/tests/alerts.rs has the others.
+const ALERT: &str = r#"
+systemctl start jit-issuer jit-link
+systemd-run -q --unit ear python3 /root/ear.py
+timeout 90 sh -c 'until [ "$(grep -cx answer /root/heard)" = 2 ]; do sleep 0.2; done' 2>/dev/null
+date --set '10 minutes' >/dev/null
+timeout 90 sh -c 'until grep "^alert clock " /root/heard; do sleep 0.2; done'
+timeout 90 sh -c 'until grep "jit_alerts_total{code=.clock.}" /run/jit/metrics/jit.prom; do sleep 0.2; done'
+jitctl log show --json | grep -o '"code":"clock"'
+journalctl --sync; journalctl -q -o json JIT_TYPE=alert | grep -o '"PRIORITY":"4"'
+"#;
+
 /// Both profiles in force, on one box whose link takes the way of hosts elsewhere: everything works, nothing is denied, and what runs in a
 /// profile reads no more than it should.
 const APPARMOR: &str = r#"
@@ -43,6 +55,7 @@ END
 
 #[test]
 fn clocks_and_reboots_of_a_guest() {
+    let ear = include_str!("../hosts/ear.py");
     let report = Guest::new()
         .then(
             "kernel",
@@ -53,8 +66,12 @@ fn clocks_and_reboots_of_a_guest() {
             "before",
             "echo kept >/root/kept; touch /run/reboot-next; exit 3",
         )
-        .then("after", "cat /root/kept; ls /run/reboot-next")
+        .then("kept", "cat /root/kept; ls /run/reboot-next")
         .then("apparmor", APPARMOR)
+        .then(
+            "alert",
+            &format!("cat >/root/ear.py <<'END'\n{ear}\nEND\n{ALERT}"),
+        )
         .run(Duration::from_secs(900));
     report
         .of("kernel")
@@ -71,8 +88,14 @@ fn clocks_and_reboots_of_a_guest() {
         .says("open /etc/jit/link.toml\ndenied /etc/shadow\ndenied /var/lib/jit-issuer/keys/grant.pk8\n")
         .hides("apparmor=\"DENIED\"");
     report
-        .of("after")
+        .of("kept")
         .exits(2)
         .says("kept\n")
         .says("No such file");
+    report
+        .of("alert")
+        .ok()
+        .says("alert clock ")
+        .says("jit_alerts_total{code=\"clock\"} 1\n")
+        .says("\"code\":\"clock\"\n\"PRIORITY\":\"4\"");
 }
