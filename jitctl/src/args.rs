@@ -405,7 +405,7 @@ pub enum Log {
     /// Check that no record was changed, removed or reordered
     #[command(after_help = "Exit code 7 when there is a fault.")]
     Verify {
-        /// Compare with what a receiver got: one JSON object a line, as `log show --json` prints it or as OCSF events
+        /// Compare with what a receiver got, records and checkpoints: one JSON object a line, as `log show --json` prints it or as OCSF events
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
     },

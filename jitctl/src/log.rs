@@ -5,7 +5,7 @@ use crate::context::{Context, need_root};
 use crate::exit::{Code, Exit};
 use crate::failure::{Failure, SCHEMA_VERSION};
 use crate::output::{Line, Style};
-use crate::{log_against, log_search, log_tree, log_witness};
+use crate::{log_against, log_checkpoints, log_search, log_tree, log_witness};
 use journal::{Entry, Fault, Report};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -54,22 +54,36 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
         let texts = entries
             .iter()
             .map(|entry| (entry.index, entry.json.as_str()));
-        log_against::compare(&received, texts)
+        let records = log_against::compare(&received.records, texts);
+        let checkpoints = log_tree::identity().and_then(|(origin, _)| {
+            let key = log_tree::host_signer()?.public();
+            let all = &received.checkpoints;
+            Ok(log_checkpoints::compare(all, &origin, &key, &entries))
+        });
+        (records, checkpoints)
     });
     let mut value = report_json(&report);
     let mut lines = report_lines(&report);
     let mut ok = report.is_ok();
-    if let Some(against) = &against {
-        ok &= against.is_ok();
+    if let Some((against, checkpoints)) = against {
+        let checkpoints = checkpoints?;
+        ok &= against.is_ok() && checkpoints.faults.is_empty();
         value["ok"] = json!(ok);
         value["against"] = against.to_json();
-        for fault in against.faults() {
+        value["against"]["checkpoints"] = checkpoints.to_json();
+        for fault in against.faults().into_iter().chain(checkpoints.faults) {
             lines.push(Line::default().styled(Style::Bad, "FAULT  ").text(fault));
         }
         lines.push(Line::new(format!(
             "{} records of the receiver compared; it lacks {} between its first and last.",
             against.compared, against.lacking
         )));
+        if checkpoints.compared + checkpoints.unsigned > 0 {
+            lines.push(Line::new(format!(
+                "{} of its checkpoints compared; {} more are not signed with this host's key.",
+                checkpoints.compared, checkpoints.unsigned
+            )));
+        }
     }
     if let Some(kept) = log_witness::kept()? {
         // Entries behind a hole count as there: what is gone is named above.
@@ -244,6 +258,7 @@ mod tests {
         Entry {
             index: 7,
             json: json.to_owned(),
+            chain: [0; 32],
             file: "f".to_owned(),
             offset: 0,
         }

@@ -6,6 +6,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::log_checkpoints::Checkpoint;
+
+/// What a receiver got.
+#[derive(Debug, Default)]
+pub struct Received {
+    pub records: BTreeMap<u64, Value>,
+    pub checkpoints: Vec<Checkpoint>,
+}
+
 /// What the comparison showed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Against {
@@ -50,12 +59,11 @@ impl Against {
 }
 
 /// Reads what was received: one JSON object a line, or one array, each with `index` and the record's members as
-/// `log show --json` prints them, or an event that the link made of a record. Checkpoints, which are no records, are
-/// left out.
+/// `log show --json` prints them, or an event that the link made of a record; or a checkpoint.
 ///
 /// # Errors
 /// The file cannot be read, or holds something else.
-pub fn received(path: &Path) -> Result<BTreeMap<u64, Value>, Failure> {
+pub fn received(path: &Path) -> Result<Received, Failure> {
     let fail = |why: String| Failure::new(Code::Usage, format!("{}: {why}.", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
     let mut all = Vec::new();
@@ -65,8 +73,10 @@ pub fn received(path: &Path) -> Result<BTreeMap<u64, Value>, Failure> {
             one => all.push(one),
         }
     }
-    all.into_iter()
-        .filter(|record| !(record["type"] == "checkpoint" && record["index"].is_null()))
+    let checkpoints: Vec<_> = all.iter().filter_map(Checkpoint::read).collect();
+    let records = all
+        .into_iter()
+        .filter(|record| Checkpoint::read(record).is_none())
         .map(|record| {
             let (index, record) = match record["raw_data"].as_str() {
                 Some(text) => (
@@ -78,7 +88,11 @@ pub fn received(path: &Path) -> Result<BTreeMap<u64, Value>, Failure> {
             let index = index.ok_or_else(|| fail("a record has no index".into()))?;
             Ok((index, record))
         })
-        .collect()
+        .collect::<Result<_, Failure>>()?;
+    Ok(Received {
+        records,
+        checkpoints,
+    })
 }
 
 /// The record alone.
@@ -142,7 +156,8 @@ mod tests {
             (2, "{}"),
             (4, "{\"type\":\"grant\"}"),
         ];
-        let found = compare(&received, log.into_iter());
+        assert_eq!(received.checkpoints.len(), 1);
+        let found = compare(&received.records, log.into_iter());
         let expected = Against {
             compared: 3,
             gone: vec![9],

@@ -8,6 +8,7 @@ use crate::log_witness;
 use crate::output::Line;
 use journal::{Cosigned, Error, HostKey, Signing, TreeHead};
 use serde_json::{Value, json};
+use statement::sign::Signer;
 use std::path::Path;
 
 const HOST_KEY: &str = "/var/lib/jit/host.key";
@@ -87,7 +88,8 @@ fn cosigned(witnessed: bool) -> Result<Option<Cosigned>, Failure> {
 }
 
 /// The origin of a log without seals, `jit/<host id>/<log>`, and the key that says that it is this host's.
-fn identity() -> Result<(String, HostKey), Failure> {
+/// The origin of this host's log, and its key.
+pub fn identity() -> Result<(String, HostKey), Failure> {
     let id = std::fs::read_to_string(MACHINE_ID).map_err(|e| unreadable(MACHINE_ID, &e))?;
     let log = journal::log_name(Path::new(DIR))
         .ok_or_else(|| unreadable(DIR, &"it holds no whole segment"))?;
@@ -98,6 +100,12 @@ fn identity() -> Result<(String, HostKey), Failure> {
 pub fn host_key() -> Result<HostKey, Failure> {
     let key = std::fs::read(HOST_KEY).map_err(|e| unreadable(HOST_KEY, &e))?;
     HostKey::from_pkcs8(&key).ok_or_else(|| unreadable(HOST_KEY, &"it is no Ed25519 key"))
+}
+
+/// The same key, for this host's statements.
+pub fn host_signer() -> Result<Signer, Failure> {
+    let key = std::fs::read(HOST_KEY).map_err(|e| unreadable(HOST_KEY, &e))?;
+    Signer::from_pkcs8(&key).map_err(|_| unreadable(HOST_KEY, &"it is no key"))
 }
 
 fn unreadable(path: &str, why: &dyn std::fmt::Display) -> Failure {

@@ -35,6 +35,7 @@ mod import;
 mod interrupt;
 mod log;
 mod log_against;
+mod log_checkpoints;
 mod log_search;
 mod log_tree;
 mod log_witness;

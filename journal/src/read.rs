@@ -15,6 +15,8 @@ pub struct Entry {
     pub index: u64,
     /// The record's JSON text.
     pub json: String,
+    /// Chain value of its frame: over all that came before, and itself.
+    pub chain: [u8; 32],
     /// File name within the journal directory.
     pub file: String,
     /// Where the entry's frame begins in that file.
@@ -105,7 +107,11 @@ impl Iterator for Reader {
                 continue;
             };
             match walk.step() {
-                Ok(Straight::Entry { index, offset, .. }) => {
+                Ok(Straight::Entry {
+                    index,
+                    chain,
+                    offset,
+                }) => {
                     if index >= self.first {
                         let json = String::from_utf8_lossy(&walk.payload).into_owned();
                         let file = part.file.clone();
@@ -113,6 +119,7 @@ impl Iterator for Reader {
                         self.held.push(Entry {
                             index,
                             json,
+                            chain,
                             file,
                             offset,
                         });
@@ -157,13 +164,14 @@ impl Reader {
     fn detour(&mut self, part: &Part) {
         let (data, found) = detour(part);
         self.ready.extend(found.faults.into_iter().map(Err));
-        for (index, _, payload) in found.entries {
+        for (index, chain, payload) in found.entries {
             if index >= self.first {
                 self.first = index + 1;
                 let offset = payload.start.saturating_sub(crate::frame::HEAD) as u64;
                 self.ready.push_back(Ok(Entry {
                     index,
                     json: String::from_utf8_lossy(&data[payload]).into_owned(),
+                    chain,
                     file: part.file.clone(),
                     offset,
                 }));

@@ -388,10 +388,11 @@ fn every_record_arrives(program: &Program) -> Host {
     host.run(&["jitctl", "doctor"]).ok().hides("receiver");
     // What a receiver has is compared with the journal.
     host.sh(
-        "python3 -c 'import json\nfor l in open(\"/var/log/siem/secret\"):\n d=json.loads(l)\n if d[\"msgid\"]!=\"checkpoint\": print(d[\"msg\"])' >/root/ocsf.json \
+        "python3 -c 'import json\nfor l in open(\"/var/log/siem/secret\"):\n d=json.loads(l)\n print(d[\"msg\"])' >/root/ocsf.json \
          && jitctl log verify --against /root/ocsf.json",
     )
-    .ok();
+    .ok()
+    .says("of its checkpoints compared; 0 more");
     host
 }
 
