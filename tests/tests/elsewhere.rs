@@ -204,7 +204,7 @@ fn by_scripts(issuer: &Host, host: &Host, bob: &mut Shell) {
     let job = |role: &str, script: &str| {
         let set = format!("JIT_HOST=web1 JIT_ROLE={role} JIT_FOR=2m JIT_DIR=$HOME/job");
         let set = format!(
-            "{set} JIT_COMMAND='/usr/bin/id *' JIT_REASON='job 18' JIT_KEY=\"$(cat .ssh/key)\""
+            "{set} JIT_COMMAND='/usr/bin/id -u' JIT_REASON='job 18' JIT_KEY=\"$(cat .ssh/key)\""
         );
         issuer.run_as("bob", &format!("export {set}; jit-ci-{script}"))
     };
@@ -454,11 +454,18 @@ fn stolen(issuer: &Host, host: &Host, alice: &mut Shell, like: &Grant, answered:
         }
     });
     let ahead = asked(&|r| {
-        r.iat = now() + 600;
+        r.iat = now() + 200;
         r.approve_until = now() + 1200;
     });
+    // Dated so that the two fit, and that the grant by itself could be taken.
     let ahead_grant = |request: &str| {
         let grant = honest(like, request);
+        let grant = Grant {
+            iat: grant.iat + 100,
+            nbf: grant.nbf + 100,
+            exp: grant.exp + 100,
+            ..grant
+        };
         sign::bundle(&thief.sign(Typ::Grant, &grant).unwrap(), request)
     };
     let wrong: Vec<(&str, Kind, String, &str)> = [
@@ -492,7 +499,7 @@ fn stolen(issuer: &Host, host: &Host, alice: &mut Shell, like: &Grant, answered:
         (
             "ahead",
             ahead_grant(&signed(&hers, &ahead)),
-            "ahead of this host's clock",
+            "its request is dated ahead of this host's clock",
         ),
         (
             "more than the role gives",
