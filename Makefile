@@ -36,6 +36,7 @@ test-long: setup
 	$(PHASE) "every fault" env JIT_FAULT_ROUNDS=$${JIT_FAULT_ROUNDS:-100000} cargo test --locked -p jit-tests --features e2e --test inject -- --nocapture
 	$(PHASE) "kills" env JIT_KILL_ROUNDS=$${JIT_KILL_ROUNDS:-2500} cargo test --locked -p jit-tests --features e2e --test kills -- --nocapture
 	$(PHASE) "receivers" env JIT_SIEM_ROUNDS=$${JIT_SIEM_ROUNDS:-1000} cargo test --locked -p jit-tests --features e2e --test siem
+	$(PHASE) "power cuts" env JIT_POWER_CUTS=$${JIT_POWER_CUTS:-20} cargo test --locked -p jit-tests --features e2e --test power
 	$(PHASE) "an hour without a false alarm" env JIT_SOAK_S=$${JIT_SOAK_S:-3600} cargo test --locked -p jit-tests --features e2e --test soak -- --nocapture
 
 # What it costs, on booted hosts, beside what people would use instead; see docs/performance.md. About ten minutes, or one

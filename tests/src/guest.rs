@@ -143,6 +143,12 @@ impl Guest {
 }
 
 impl Report {
+    /// All that came over the second serial line.
+    #[must_use]
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+
     /// What the script `name` said; `elapsed` is the whole run's.
     #[track_caller]
     pub fn of(&self, name: &str) -> Output {
