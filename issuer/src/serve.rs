@@ -119,6 +119,14 @@ pub async fn serve(
         }
         _ => None,
     };
+    for (name, one) in &config.oidc {
+        if !authority.ring().has_person(&one.person) {
+            out::error(format_args!(
+                "oidc.{name}: the trust statement knows no person {:?}, so nobody's key wants a token by this entry",
+                one.person
+            ));
+        }
+    }
     let app = Arc::new(App {
         ticket,
         oidc,

@@ -70,13 +70,17 @@ async fn publish(
     due: bool,
 ) -> Result<u64, Error> {
     let mut due = due;
+    if due {
+        // On its own: a disk that takes nothing more must not keep the states back.
+        let expired = db.call(|core| core.store.expire(clock::unix())).await;
+        if let Err(e) = expired {
+            out::error(format_args!("overdue requests stay open: {e}"));
+        }
+    }
     loop {
         let authority = Arc::clone(authority);
         let (lines, beat, more) = db
             .call(move |core| {
-                if due {
-                    core.store.expire(clock::unix())?;
-                }
                 let entries = core.store.log(last, BATCH)?;
                 let more = u32::try_from(entries.len()).unwrap_or(u32::MAX) >= BATCH;
                 due |= entries.iter().any(|e| e.kind != Kind::Grant);

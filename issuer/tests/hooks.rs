@@ -256,7 +256,7 @@ async fn after_an_hour_without_its_receiver_every_event_arrives_once_in_order() 
         .expect("denial");
 
     let short = Request {
-        approve_until: now() + 1,
+        approve_until: now() + 5,
         ..host.request()
     };
     client.submit(&host.sign(&short)).await.expect("answer");

@@ -21,8 +21,22 @@ pub struct Checked {
     pub compared: u64,
     /// Nobody's word: from before this host was enrolled, or signed with a key that it no longer has.
     pub unsigned: u64,
+    /// Those of which only the number of entries could be compared: they name the end of a segment, or of all.
+    pub open: u64,
     /// Sentences.
     pub faults: Vec<String>,
+}
+
+impl Checked {
+    /// What is needed to compare them is not there.
+    pub fn impossible(why: &str) -> Self {
+        Self {
+            faults: vec![format!(
+                "the receiver's checkpoints cannot be compared: {why}"
+            )],
+            ..Self::default()
+        }
+    }
 }
 
 impl Checkpoint {
@@ -53,7 +67,7 @@ impl Checkpoint {
 
 impl Checked {
     pub fn to_json(&self) -> Value {
-        json!({ "compared": self.compared, "unsigned": self.unsigned, "faults": self.faults })
+        json!({ "compared": self.compared, "unsigned": self.unsigned, "open": self.open, "faults": self.faults })
     }
 }
 
@@ -78,15 +92,22 @@ pub fn compare(
             }
             Some(true) => {}
         }
-        checked.compared += 1;
         let body: Value = serde_json::from_str(&checkpoint.body).unwrap_or_default();
         let (at, of) = (&body["time"], body["origin"].as_str().unwrap_or_default());
         let next = body["next"].as_u64().unwrap_or(0);
         let fault = if of == origin {
-            differs(next, body["chain"].as_str().unwrap_or_default(), entries)
+            match compared(next, body["chain"].as_str().unwrap_or_default(), entries) {
+                Found::Same => None,
+                Found::Open => {
+                    checked.open += 1;
+                    continue;
+                }
+                Found::Other(what) => Some(what.to_owned()),
+            }
         } else {
             Some(format!("they were in {of}, and this is {origin}"))
         };
+        checked.compared += 1;
         checked.faults.extend(
             fault.map(|what| {
                 format!("at {at} this host said that there were {next} entries; {what}")
@@ -96,11 +117,20 @@ pub fn compare(
     checked
 }
 
-/// What is wrong with the first `next` entries, whose last has this chain value.
-fn differs(next: u64, chain: &str, entries: &[Entry]) -> Option<String> {
-    let last = next.checked_sub(1)?;
+enum Found {
+    Same,
+    /// They are there, and that they are the same cannot be said.
+    Open,
+    Other(&'static str),
+}
+
+/// Are the first `next` entries, whose last has this chain value, the ones here?
+fn compared(next: u64, chain: &str, entries: &[Entry]) -> Found {
+    let Some(last) = next.checked_sub(1) else {
+        return Found::Same;
+    };
     let Ok(at) = entries.binary_search_by_key(&last, |entry| entry.index) else {
-        return Some("the last of them is not here".to_owned());
+        return Found::Other("the last of them is not here");
     };
     let entry = &entries[at];
     // Behind the last entry of a segment the word may name the beginning of the next one instead.
@@ -108,7 +138,11 @@ fn differs(next: u64, chain: &str, entries: &[Entry]) -> Option<String> {
         .get(at + 1)
         .is_none_or(|after| after.file != entry.file);
     let hex: String = entry.chain.iter().map(|b| format!("{b:02x}")).collect();
-    (hex != chain && !ends).then(|| "these are others".to_owned())
+    match (hex == chain, ends) {
+        (true, _) => Found::Same,
+        (false, true) => Found::Open,
+        (false, false) => Found::Other("these are others"),
+    }
 }
 
 #[cfg(test)]
@@ -163,6 +197,10 @@ mod tests {
         };
         fault(&said(&host, ORIGIN, 10, 9), "the last of them is not here");
         fault(&said(&host, ORIGIN, 5, 7), "these are others");
+        // At the end of all, the word may name the beginning of a segment that has no entry yet.
+        assert_eq!(judge(&said(&host, ORIGIN, 9, 8)).compared, 1);
+        let open = judge(&said(&host, ORIGIN, 9, 7));
+        assert_eq!((open.compared, open.open), (0, 1), "{open:?}");
         fault(&said(&host, "jit/host/old", 5, 4), "jit/host/old");
         let mut forged = said(&host, ORIGIN, 5, 4);
         forged.body = forged.body.replace(":5", ":4");

@@ -236,6 +236,11 @@ impl KeyRing {
         self.people.of_account(login, uid, host)
     }
 
+    /// Do the root keys know a person of this id?
+    pub fn has_person(&self, id: &str) -> bool {
+        self.people.has(id)
+    }
+
     /// Whose key this is, if it is valid at that time.
     pub fn person_with(&self, key: &SshKey, at: u64) -> Option<&Person> {
         let (person, nbf, exp) = self.people.of_key(key)?;

@@ -143,6 +143,10 @@ impl People {
     }
 
     /// Whose key it is, and its times.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.list.iter().any(|person| person.id == id)
+    }
+
     pub(crate) fn of_key(&self, key: &SshKey) -> Option<(&Person, u64, u64)> {
         let (n, nbf, exp) = self.by_key.get(key.blob())?;
         Some((self.list.get(*n)?, *nbf, *exp))

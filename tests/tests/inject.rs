@@ -44,8 +44,9 @@ const NEED_ROOM: [&str; 12] = [
     "fallocate",
     "ftruncate",
 ];
-/// Calls that a signal may cut short: signal(7), less those that take the fault for good (close).
-const CUT_SHORT: [&str; 22] = [
+/// Calls that a signal may cut short: signal(7), less those that take the fault for good (close), and recvfrom, which here never
+/// waits: ours are on sockets that do not block, and systemd's client of the user database says MSG_DONTWAIT, and relies on it.
+const CUT_SHORT: [&str; 21] = [
     "read",
     "readv",
     "write",
@@ -55,7 +56,6 @@ const CUT_SHORT: [&str; 22] = [
     "accept4",
     "sendto",
     "sendmsg",
-    "recvfrom",
     "recvmsg",
     "flock",
     "fsync",

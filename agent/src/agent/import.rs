@@ -13,6 +13,15 @@ impl Agent {
     /// # Errors
     /// [`Code::Denied`] with the sentence of the refusal, which is journaled as one of the link's would be.
     pub async fn import(self: &Rc<Self>, kind: Kind, blob: &str) -> Result<Reply, Error> {
+        if kind == Kind::Grant && self.stopping.get() {
+            // No stream would bring it again.
+            let why = "the agent is being stopped and takes no grant any more";
+            return Err(error(
+                Code::Internal,
+                why,
+                Some("import it again when the agent runs"),
+            ));
+        }
         let taken = self.take(kind, blob).await;
         self.changed.notify_waiters();
         match taken {

@@ -112,7 +112,8 @@ pub fn add(login: &str, group: &str) -> Result<bool, GroupError> {
     f.write_all(b"{}\n")?;
     drop(f);
     std::fs::rename(&tmp, &path)?;
-    flush_caches();
+    // What comes of it shows at once.
+    let _ = flush_caches();
     if gids(login)?.contains(&gid) {
         Ok(true)
     } else {
@@ -124,11 +125,12 @@ pub fn add(login: &str, group: &str) -> Result<bool, GroupError> {
 /// Take a membership of ours away; one that is not there is fine.
 ///
 /// # Errors
-/// When the drop-in is there and cannot be removed.
+/// When the drop-in is there and cannot be removed, or a cache does not forget it in time.
 pub fn remove(login: &str, group: &str) -> Result<(), GroupError> {
     let path = drop_in(login, group)?;
     super::files::remove(&path)?;
-    flush_caches();
+    // A cache that was not emptied may show the membership for an hour: the entry stays, and the end is tried again.
+    flush_caches()?;
     super::files::remove(&entry(login, group))?;
     Ok(())
 }
@@ -276,32 +278,38 @@ fn gids(login: &str) -> Result<Vec<Gid>, GroupError> {
 
 /// nscd keeps group answers for an hour and watches only /etc; sssd has a cache of its own. Where neither is
 /// installed this does nothing.
-fn flush_caches() {
+///
+/// # Errors
+/// One of them did not answer in time. One that fails at once does not run, or says why in its own log.
+fn flush_caches() -> io::Result<()> {
+    let mut answered = Ok(());
     for (program, args) in [
         ("/usr/sbin/nscd", &["-i", "group"][..]),
         ("/usr/sbin/sss_cache", &["-G"][..]),
     ] {
         if Path::new(program).exists() {
-            // A failed flush shows in the check through the name service that follows every change.
-            let _ = Command::new(program)
+            let started = Command::new(program)
                 .args(args)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
-                .spawn()
-                .and_then(|child| wait_briefly(child, FLUSH));
+                .spawn();
+            if let Ok(child) = started {
+                answered = wait_briefly(child, FLUSH).and(answered);
+            }
         }
     }
+    answered
 }
 
-/// Kills what does not end in time: a daemon that hangs must not hold up an ending.
+/// Kills what does not end in time: a daemon that hangs must not hold up what else an ending does.
 fn wait_briefly(mut child: Child, limit: Duration) -> io::Result<()> {
     let until = Instant::now() + limit;
     while child.try_wait()?.is_none() {
         if Instant::now() > until {
             child.kill()?;
             child.wait()?;
-            break;
+            return Err(io::ErrorKind::TimedOut.into());
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -316,7 +324,8 @@ mod tests {
     fn a_daemon_that_hangs_is_not_waited_for() {
         let start = Instant::now();
         let child = Command::new("sleep").arg("60").spawn().unwrap();
-        wait_briefly(child, Duration::from_millis(20)).unwrap();
+        let late = wait_briefly(child, Duration::from_millis(20)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         assert!(start.elapsed() < Duration::from_secs(30));
         let quick = Command::new("true").spawn().unwrap();
         wait_briefly(quick, Duration::from_secs(60)).unwrap();

@@ -17,8 +17,6 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Between telling that the right is gone and the first TERM: among the holders may be the very `jitctl drop` that
 /// waits to hear it.
 const HEAR: Duration = Duration::from_millis(150);
-/// What the name service may take to say who is in which group.
-const NAMES: Duration = Duration::from_secs(1);
 /// Rounds of killing; each finds what was forked during the one before.
 const ROUNDS: usize = 50;
 /// Milliseconds that a cgroup may take to stand still.
@@ -28,14 +26,28 @@ const LOOKS: usize = 20;
 
 /// Count, report or end them. `since_s`: when the memberships were first given, Unix seconds.
 pub async fn groups(file: &GrantFile, since_s: u64, proof: &mut Proof) {
-    let Names {
-        gids,
-        tags,
-        home,
-        doubts,
-    } = Names::of(file, &proof.kept_for_others).await;
-    for doubt in doubts {
-        proof.doubt("name service", &doubt);
+    let tag = format!("jit-{}", file.role);
+    let mut gids = HashSet::new();
+    let mut tags = HashSet::new();
+    for group in &file.groups {
+        if proof.kept_for_others.contains(group) {
+            continue;
+        }
+        let gid = match groups::gid_of(group) {
+            Ok(Some(gid)) => gid,
+            Ok(None) => continue,
+            Err(e) => {
+                proof.doubt("name service", &e);
+                continue;
+            }
+        };
+        match groups::is_member(&file.login, group) {
+            // A permanent membership is not ours, nor is what runs with it.
+            Ok(true) => {}
+            Ok(false) if *group == tag => drop(tags.insert(gid)),
+            Ok(false) => drop(gids.insert(gid)),
+            Err(e) => proof.doubt("name service", &e),
+        }
     }
     proof.carry_tag = pids(&holders(file.uid, &tags));
     if gids.is_empty() {
@@ -52,66 +64,12 @@ pub async fn groups(file: &GrantFile, since_s: u64, proof: &mut Proof) {
         gids,
         since_s,
         strip: file.on_end == OnEnd::Kill,
-        home,
+        home: groups::home_of(file.uid),
     };
     let found = setgid::search(search).await;
     proof.setgid_stripped = found.stripped.into_iter().collect();
     proof.setgid_left = found.left.into_iter().collect();
     proof.setgid_unseen = found.unseen.into_iter().collect();
-}
-
-/// What the name service says of the groups that are to be looked for.
-#[derive(Default)]
-struct Names {
-    gids: HashSet<u32>,
-    /// Of the role's own group.
-    tags: HashSet<u32>,
-    home: Option<PathBuf>,
-    /// Why it could not say.
-    doubts: Vec<String>,
-}
-
-impl Names {
-    /// Never longer than [`NAMES`]: the thread that hangs in a name service is left behind, and systemd has the end tried again.
-    async fn of(file: &GrantFile, kept_for_others: &[String]) -> Self {
-        let (file, kept) = (file.clone(), kept_for_others.to_vec());
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let started = std::thread::Builder::new()
-            .name("names".into())
-            .spawn(move || drop(tell.send(Self::look_up(&file, &kept))));
-        let doubt = |why: String| Self {
-            doubts: vec![why],
-            ..Self::default()
-        };
-        if let Err(e) = started {
-            return doubt(e.to_string());
-        }
-        match tokio::time::timeout(NAMES, told).await {
-            Ok(Ok(names)) => names,
-            Ok(Err(_)) => doubt("the look-up broke off".to_owned()),
-            Err(_) => doubt(format!("no answer in {} s", NAMES.as_secs())),
-        }
-    }
-
-    fn look_up(file: &GrantFile, kept_for_others: &[String]) -> Self {
-        let tag = format!("jit-{}", file.role);
-        let mut names = Self {
-            home: groups::home_of(file.uid),
-            ..Self::default()
-        };
-        for group in file.groups.iter().filter(|g| !kept_for_others.contains(g)) {
-            let found = groups::gid_of(group)
-                .and_then(|gid| Ok(gid.zip(Some(groups::is_member(&file.login, group)?))));
-            match found {
-                // A permanent membership is not ours, nor is what runs with it.
-                Ok(None | Some((_, true))) => {}
-                Ok(Some((gid, false))) if *group == tag => drop(names.tags.insert(gid)),
-                Ok(Some((gid, false))) => drop(names.gids.insert(gid)),
-                Err(e) => names.doubts.push(e.to_string()),
-            }
-        }
-        names
-    }
 }
 
 /// End the processes that hold one of these groups.

@@ -274,6 +274,9 @@ pub struct Sent {
 pub trait Store: Send {
     fn begin(&mut self) -> Result<(), Error>;
 
+    /// Between `begin` and `commit`. A store may give up what was begun by itself, as SQLite does on a full disk.
+    fn has_begun(&self) -> bool;
+
     /// After an error nothing since `begin` is kept.
     fn commit(&mut self) -> Result<(), Error>;
 

@@ -91,6 +91,10 @@ impl Store for Sqlite {
         Ok(self.db.execute_batch("BEGIN IMMEDIATE")?)
     }
 
+    fn has_begun(&self) -> bool {
+        !self.db.is_autocommit()
+    }
+
     fn commit(&mut self) -> Result<(), Error> {
         let kept = self.db.execute_batch("COMMIT");
         if kept.is_err() && !self.db.is_autocommit() {

@@ -79,6 +79,10 @@ impl Core {
         let kept = self.store.begin().and_then(|()| {
             for job in &mut jobs {
                 job.run(self);
+                if !self.store.has_begun() {
+                    // It was given up. What came now would be kept by itself, though everybody is told that it was not.
+                    break;
+                }
             }
             self.store.commit()
         });
@@ -274,12 +278,18 @@ mod tests {
         let (db, thread, go, _file) = held();
         let seq = waiting(&db, Core::next_state_seq);
         let spoil = waiting(&db, |core| core.store.commit());
+        let later = waiting(&db, |core| core.store.reserve_state_seq(1000));
         tokio::task::yield_now().await;
         go.send(()).unwrap();
-        for failed in [seq.await.unwrap().map(|_| ()), spoil.await.unwrap()] {
+        for failed in [
+            seq.await.unwrap().map(|_| ()),
+            spoil.await.unwrap(),
+            later.await.unwrap().map(|_| ()),
+        ] {
             assert!(matches!(failed, Err(Error::NotKept(_))), "{failed:?}");
         }
-        assert!(db.call(Core::next_state_seq).await.unwrap() > 3);
+        let next = db.call(Core::next_state_seq).await.unwrap();
+        assert!(next > 3 && next < 1000, "{next}");
         drop(db);
         thread.join().unwrap();
     }
