@@ -45,6 +45,8 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
         }
     };
     let host = log_tree::host_key().ok().map(|key| key.public());
+    // Before the log is read: what is cosigned while it is read is behind what was read.
+    let cosigned = log_witness::kept()?;
     let (dir, head) = (Path::new(DIR), Some(Path::new(HEAD)));
     let mut report = journal::check_with(dir, head, host, &mut progress);
     // Here it is no copy: what protects the files counts, too.
@@ -92,7 +94,7 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
             )));
         }
     }
-    if let Some(kept) = log_witness::kept()? {
+    if let Some(kept) = cosigned {
         // Entries behind a hole count as there: what is gone is named above.
         let next = report
             .sealed
