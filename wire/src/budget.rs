@@ -6,16 +6,16 @@
 use std::time::Duration;
 
 /// G1: audit `open`.
-pub const OPEN: Duration = Duration::from_millis(850);
+pub const OPEN: Duration = Duration::from_millis(1000);
 /// G2: PAM auth.
-pub const PAM_AUTH: Duration = Duration::from_millis(750);
+pub const PAM_AUTH: Duration = Duration::from_millis(1050);
 /// G2: PAM account, besides what auth left.
-pub const PAM_ACCOUNT: Duration = Duration::from_millis(400);
+pub const PAM_ACCOUNT: Duration = Duration::from_millis(150);
 /// PAM account where it is the last gate, besides what auth left: it waits for what G3 waits for. No other gate
 /// but PAM auth comes before.
 pub const PAM_LAST: Duration = CHECK;
 /// G3: approval `check`, which waits for the journal and for the move into the grant's cgroup; besides what `open` left.
-pub const CHECK: Duration = Duration::from_millis(800);
+pub const CHECK: Duration = Duration::from_millis(600);
 /// Reports whose answer changes nothing.
 pub const REPORT: Duration = Duration::from_millis(200);
 
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn two_gates_together_wait_no_longer_than_both_shares() {
-        for took_ms in [0, 5, 849, 850, 900, 100_000] {
+        for took_ms in [0, 5, 999, 1000, 1001, 100_000] {
             let took = Duration::from_millis(took_ms);
             let later = with_rest(CHECK, OPEN, took);
             assert!(later >= CHECK, "its own share is left to it");

@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same where the host lets it begin without the witness.
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a use waits: `wire::budget::CHECK` holds the journal and the move, too.
+/// How long a use waits; the gate waits for `wire::budget::CHECK` and what `open` left, and for the journal and the move, too.
 const USE_PATIENCE: Duration = Duration::from_millis(600);
 /// Heads shown one after the other; a link that lies makes no more work than this.
 const ROUNDS: usize = 16;
