@@ -21,7 +21,12 @@ const TRICKS: [(&str, bool, &str); 7] = [
     ("silent", true, "the issuer did not answer in time"),
     ("endless", false, "invalid peer certificate: UnknownIssuer"),
     ("slow", true, "the issuer did not answer in time"),
-    ("headers", true, "message head is too large"),
+    // The head is too large, or the connection broke under what came on: whichever is seen first.
+    (
+        "headers",
+        true,
+        "no stream: the connection to the issuer broke",
+    ),
     ("endless", true, "an event of the stream is too long"),
     ("noise", true, "an event of the stream is malformed"),
     ("large", true, "an event of the stream is too long"),
