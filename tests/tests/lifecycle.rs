@@ -359,6 +359,11 @@ fn a_later_start_gives_nothing_before_and_all_of_it_then() {
     nothing(&mut alice);
     host.run(&["jitctl", "revoke", &revoked.id, "--reason", "no"])
         .ok();
+    host.wait_for(
+        "the revocation",
+        Duration::from_secs(5),
+        "jitctl log show --json | grep -q '\"type\":\"revocation\"'",
+    );
     // By the id of its request, which is what `status` shows.
     let status = alice.run("jitctl status --json").exits(6).json();
     let requests: Vec<&Value> = status["pending"].as_array().unwrap().iter().collect();

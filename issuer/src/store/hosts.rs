@@ -1,6 +1,6 @@
 //! Hosts and the places kept for them, in SQLite.
 
-use super::sqlite::{bad, int, uint};
+use super::row::{bad, int, uint};
 use super::{Host, Joining, Token};
 use crate::error::Error;
 use api::Seen;

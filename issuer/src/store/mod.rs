@@ -7,6 +7,7 @@
 mod conformance;
 mod hosts;
 mod outbox;
+mod row;
 mod sqlite;
 mod waiting;
 mod witness;

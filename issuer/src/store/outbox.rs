@@ -1,6 +1,6 @@
 //! Events for hooks, in SQLite: written in the transaction of what they tell of, gone once they were taken.
 
-use super::sqlite::{int, uint};
+use super::row::{int, uint};
 use super::{Asked, Letter, Outbox, hosts, waiting};
 use crate::clock;
 use crate::error::Error;

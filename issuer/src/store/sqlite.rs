@@ -1,5 +1,6 @@
 //! SQLite: WAL, `synchronous=FULL`, one connection.
 
+use super::row::{bad, int, uint};
 use super::{
     Asked, Given, Granted, Head, Host, Joining, Letter, Logged, Minted, NewBreakglass, Next,
     Outbox, Recorded, Revoking, Sent, Settled, Signed, Store, StoredPolicy, Token, Waiting,
@@ -8,7 +9,6 @@ use super::{
 use crate::error::Error;
 use crate::hooks::event::{Happened, More, Of};
 use api::{HostSays, Kind, Seen, Standing, Status};
-use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Savepoint, TransactionBehavior, params};
 use settings::outgoing::What;
 use statement::claims::{Jwk, Target};
@@ -783,21 +783,4 @@ fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
         host: row.get(2)?,
         blob: row.get(3)?,
     })
-}
-
-pub(super) fn bad(
-    column: usize,
-    why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into())
-}
-
-/// SQLite knows signed integers only.
-pub(super) fn int(n: u64) -> Result<i64, Error> {
-    i64::try_from(n).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)).into())
-}
-
-pub(super) fn uint(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let n: i64 = row.get(column)?;
-    u64::try_from(n).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, n))
 }

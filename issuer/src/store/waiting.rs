@@ -1,7 +1,7 @@
 //! Requests that wait for people, and their approvals, in SQLite.
 
 use super::hosts::json;
-use super::sqlite::{bad, int, uint};
+use super::row::{bad, int, uint};
 use super::{Asked, Given, Waiting};
 use crate::error::Error;
 use api::Standing;

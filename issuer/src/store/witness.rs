@@ -2,7 +2,7 @@
 
 use super::Witnessed;
 use super::hosts::json;
-use super::sqlite::{bad, int, uint};
+use super::row::{bad, int, uint};
 use crate::error::Error;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeMap;
