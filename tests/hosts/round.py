@@ -18,7 +18,10 @@ WRAPPER = """#!/bin/sh
 kind=jit-end
 test "$1" = --post && kind=post
 if ! grep -q jit-agent.service /proc/self/cgroup && mv /run/fault/$kind /run/fault/$kind.taken 2>/dev/null; then
-    exec strace -qq -f -o TRACE $(cat /run/fault/$kind.taken) END.real "$@"
+    plan=$(cat /run/fault/$kind.taken)
+    # strace can miss the end of what it killed, and would keep systemd from seeing it.
+    case $plan in *signal=KILL*) limit="timeout --signal=KILL 1" ;; esac
+    exec $limit strace -qq -f -o TRACE $plan END.real "$@"
 fi
 exec END.real "$@"
 """
