@@ -87,8 +87,7 @@ fn cosigned(witnessed: bool) -> Result<Option<Cosigned>, Failure> {
     log_witness::kept()?.ok_or_else(none).map(Some)
 }
 
-/// The origin of a log without seals, `jit/<host id>/<log>`, and the key that says that it is this host's.
-/// The origin of this host's log, and its key.
+/// The origin of this host's log, `jit/<host id>/<log>`, and the key that says that it is this host's.
 pub fn identity() -> Result<(String, HostKey), Failure> {
     let id = std::fs::read_to_string(MACHINE_ID).map_err(|e| unreadable(MACHINE_ID, &e))?;
     let log = journal::log_name(Path::new(DIR))

@@ -94,16 +94,7 @@ fn asked_for(tx: &Connection, jti: &str) -> Result<Option<Asked>, Error> {
         "SELECT hash, id, request.host, request.sub, at, jws FROM request JOIN granted ON granted.request = hash
          WHERE jti = ?1",
         [jti],
-        |row| {
-            Ok(Asked {
-                hash: row.get(0)?,
-                id: row.get(1)?,
-                host: row.get(2)?,
-                sub: row.get(3)?,
-                at: uint(row, 4)?,
-                jws: row.get(5)?,
-            })
-        },
+        waiting::asked,
     );
     Ok(found.optional()?)
 }

@@ -360,16 +360,7 @@ impl Store for Sqlite {
             "SELECT hash, id, host, sub, at, jws FROM request
              WHERE id = ?1 OR hash = (SELECT request FROM granted WHERE jti = ?1)",
         )?;
-        let rows = query.query_map([id], |row| {
-            Ok(Asked {
-                hash: row.get(0)?,
-                id: row.get(1)?,
-                host: row.get(2)?,
-                sub: row.get(3)?,
-                at: uint(row, 4)?,
-                jws: row.get(5)?,
-            })
-        })?;
+        let rows = query.query_map([id], waiting::asked)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

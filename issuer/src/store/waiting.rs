@@ -127,18 +127,23 @@ fn with_approvals(db: &Connection, mut of: Waiting) -> Result<Waiting, Error> {
     Ok(of)
 }
 
+/// Of the columns hash, id, host, sub, at, jws, which come first.
+pub fn asked(row: &Row<'_>) -> rusqlite::Result<Asked> {
+    Ok(Asked {
+        hash: row.get(0)?,
+        id: row.get(1)?,
+        host: row.get(2)?,
+        sub: row.get(3)?,
+        at: uint(row, 4)?,
+        jws: row.get(5)?,
+    })
+}
+
 fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     let levels: String = row.get(7)?;
     let standing: String = row.get(9)?;
     Ok(Waiting {
-        asked: Asked {
-            hash: row.get(0)?,
-            id: row.get(1)?,
-            host: row.get(2)?,
-            sub: row.get(3)?,
-            at: uint(row, 4)?,
-            jws: row.get(5)?,
-        },
+        asked: asked(row)?,
         until: uint(row, 6)?,
         levels: serde_json::from_str(&levels).map_err(|e| bad(7, e))?,
         waiting_for: row.get(8)?,
