@@ -11,14 +11,14 @@ use crate::store::state::State;
 use proptest::prelude::*;
 use statement::claims::{self, Mode, PolicyRef};
 
-/// True time at the start, Unix seconds.
-const START: u64 = 1_800_000_000;
-const S: u64 = 1_000_000_000;
+/// True time at the start, Unix milliseconds: statements count in whole seconds, clocks do not.
+const START: u64 = 1_800_000_000_000;
 /// How long a statement may be under way (`exp` of a state, [`accept::is_ahead`]).
 const UNDER_WAY: u64 = 120;
 
 #[derive(Clone, Debug)]
 enum Event {
+    /// All times are in milliseconds.
     Pass(u64),
     Sleep(u64),
     /// Someone sets the wall clock by so much.
@@ -42,22 +42,22 @@ enum Event {
 /// Whoever has two of them can pass an old word for a new one: a host that does not know the time believes the word that
 /// fits its clock.
 fn event(late: bool, set: bool, dead: bool) -> impl Strategy<Value = Event> {
-    let longest_delay: u64 = if late { 300 } else { 0 };
+    let longest_delay: u64 = if late { 300_000 } else { 0 };
     let dead = if dead {
         any::<bool>().boxed()
     } else {
         Just(false).boxed()
     };
     let far = if set {
-        prop_oneof![-90_000_000_i64..90_000_000, -300_i64..300].boxed()
+        prop_oneof![-90_000_000_000_i64..90_000_000_000, -300_000_i64..300_000].boxed()
     } else {
         Just(0).boxed()
     };
     prop_oneof![
-        4 => (0_u64..120).prop_map(Event::Pass),
-        1 => (0_u64..900).prop_map(Event::Sleep),
+        4 => prop_oneof![0_u64..120_000, 0_u64..2000].prop_map(Event::Pass),
+        1 => (0_u64..900_000).prop_map(Event::Sleep),
         2 => far.prop_map(Event::Set),
-        1 => (1_u64..900, dead).prop_map(|(off, dead)| Event::Reboot { off, dead }),
+        1 => (1000_u64..900_000, dead).prop_map(|(off, dead)| Event::Reboot { off, dead }),
         1 => Just(Event::Restart),
         1 => Just(Event::KeepMark),
         4 => (0..=longest_delay).prop_map(|delay| Event::Word { delay }),
@@ -67,9 +67,9 @@ fn event(late: bool, set: bool, dead: bool) -> impl Strategy<Value = Event> {
 
 struct Host {
     /// True time and the wall clock, which may say anything.
-    true_s: u64,
-    wall_s: u64,
-    boot_s: u64,
+    true_ms: u64,
+    wall_ms: u64,
+    boot_ms: u64,
     boot: u32,
     /// In memory, and on disk.
     state: State,
@@ -78,7 +78,7 @@ struct Host {
     until: Deadline,
     until_boot: String,
     live: bool,
-    /// All statements taken; how many were made; true time at which the last taken one was made.
+    /// All statements taken; how many were made; when the last taken one was made, Unix seconds.
     words: Vec<claims::State>,
     seq: u64,
     heard_s: u64,
@@ -87,13 +87,14 @@ struct Host {
 impl Host {
     /// A host that has just heard its issuer, and then taken a grant.
     fn new(life: u64) -> Self {
-        let (true_s, boot_s) = (START, 1000);
-        let now = at(true_s, boot_s);
+        let (true_ms, boot_ms) = (START + 700, 1_000_400);
+        let now = at(true_ms, boot_ms);
+        let true_s = now.wall_s();
         let state = State::new("", 1, "0", now);
         let mut host = Self {
-            true_s,
-            wall_s: true_s,
-            boot_s,
+            true_ms,
+            wall_ms: true_ms,
+            boot_ms,
             boot: 0,
             disk: state.clone(),
             state,
@@ -110,13 +111,13 @@ impl Host {
     }
 
     fn now(&self) -> Now {
-        at(self.wall_s, self.boot_s)
+        at(self.wall_ms, self.boot_ms)
     }
 
-    fn pass(&mut self, seconds: u64) {
-        self.true_s += seconds;
-        self.wall_s += seconds;
-        self.boot_s += seconds;
+    fn pass(&mut self, ms: u64) {
+        self.true_ms += ms;
+        self.wall_ms += ms;
+        self.boot_ms += ms;
     }
 
     fn take(&mut self, word: &claims::State) -> bool {
@@ -131,8 +132,8 @@ impl Host {
 
     fn happen(&mut self, event: &Event) {
         match event {
-            Event::Pass(seconds) | Event::Sleep(seconds) => self.pass(*seconds),
-            Event::Set(by) => self.wall_s = self.wall_s.saturating_add_signed(*by),
+            Event::Pass(ms) | Event::Sleep(ms) => self.pass(*ms),
+            Event::Set(by) => self.wall_ms = self.wall_ms.saturating_add_signed(*by),
             Event::Restart => {
                 self.state = self
                     .disk
@@ -146,7 +147,7 @@ impl Host {
             }
             Event::Word { delay } => {
                 self.seq += 1;
-                let word = word(self.seq, self.true_s);
+                let word = word(self.seq, self.true_ms / 1000);
                 self.pass(*delay);
                 if self.take(&word) {
                     self.words.push(word);
@@ -164,9 +165,9 @@ impl Host {
     /// As `reconcile` does it.
     fn reboot(&mut self, off: u64, dead: bool) {
         self.boot += 1;
-        self.true_s += off;
-        self.boot_s = 7;
-        self.wall_s = if dead { 30 } else { self.true_s };
+        self.true_ms += off;
+        self.boot_ms = 7300;
+        self.wall_ms = if dead { 30_000 } else { self.true_ms };
         let (now, boot) = (self.now(), self.boot.to_string());
         self.state = self.disk.clone().in_boot(&boot, now);
         self.disk = self.state.clone();
@@ -194,10 +195,10 @@ impl Host {
     }
 }
 
-fn at(wall_s: u64, boot_s: u64) -> Now {
+fn at(wall_ms: u64, boot_ms: u64) -> Now {
     Now {
-        wall_ms: wall_s * 1000,
-        boot_ns: boot_s * S,
+        wall_ms,
+        boot_ns: boot_ms * 1_000_000,
         mono_us: 0,
     }
 }
@@ -252,9 +253,13 @@ fn run(life: u64, max_stale: u64, events: &[Event], slack: u64) -> Result<u64, T
         host.happen(event);
         if host.allows(max_stale) {
             allowed += 1;
-            prop_assert!(host.true_s < START + life, "past its end, after {event:?}");
+            let true_s = host.true_ms / 1000;
             prop_assert!(
-                host.true_s <= host.heard_s + max_stale + slack,
+                true_s < START / 1000 + life,
+                "past its end, after {event:?}"
+            );
+            prop_assert!(
+                true_s <= host.heard_s + max_stale + slack,
                 "past the issuer's last word, after {event:?}"
             );
         }
@@ -298,22 +303,22 @@ proptest! {
 #[test]
 fn a_right_outlives_clocks_reboots_and_sleep_within_its_time() {
     let events = [
-        Event::Pass(60),
-        Event::Word { delay: 1 },
-        Event::Set(-3600),
-        Event::Pass(30),
-        Event::Word { delay: 1 },
-        Event::Sleep(100),
-        Event::Word { delay: 1 },
+        Event::Pass(60_000),
+        Event::Word { delay: 1000 },
+        Event::Set(-3_600_000),
+        Event::Pass(30_000),
+        Event::Word { delay: 1000 },
+        Event::Sleep(100_000),
+        Event::Word { delay: 1000 },
         Event::Reboot {
-            off: 60,
+            off: 60_000,
             dead: false,
         },
         Event::Reboot {
-            off: 60,
+            off: 60_000,
             dead: true,
         },
-        Event::Word { delay: 1 },
+        Event::Word { delay: 1000 },
     ];
     // Refused only between the start with a dead clock and the issuer's next word.
     assert_eq!(run(1000, 300, &events, 0).unwrap(), events.len() as u64 - 1);

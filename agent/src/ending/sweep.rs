@@ -1,8 +1,8 @@
 //! What keeps a group of the grant: processes of the user (a login or `newgrp` made while it lived), and his files that
 //! would give it to whoever runs them.
 
-use super::Proof;
 use super::setgid::{self, Search};
+use super::{Proof, memberships};
 use crate::effects::{groups, processes};
 use crate::paths;
 use crate::store::grants::GrantFile;
@@ -27,7 +27,12 @@ const LOOKS: usize = 20;
 /// Count, report or end them. `since_s`: when the memberships were first given, Unix seconds.
 pub async fn groups(file: &GrantFile, since_s: u64, proof: &mut Proof) {
     let tag = format!("jit-{}", file.role);
-    let mut gids = HashSet::new();
+    let mut sought = Sought {
+        jti: &file.jti,
+        uid: file.uid,
+        login: &file.login,
+        groups: HashMap::new(),
+    };
     let mut tags = HashSet::new();
     for group in &file.groups {
         if proof.kept_for_others.contains(group) {
@@ -45,18 +50,25 @@ pub async fn groups(file: &GrantFile, since_s: u64, proof: &mut Proof) {
             // A permanent membership is not ours, nor is what runs with it.
             Ok(true) => {}
             Ok(false) if *group == tag => drop(tags.insert(gid)),
-            Ok(false) => drop(gids.insert(gid)),
+            Ok(false) => drop(sought.groups.insert(gid, group)),
             Err(e) => proof.doubt("name service", &e),
         }
     }
     proof.carry_tag = pids(&holders(file.uid, &tags));
-    if gids.is_empty() {
+    if sought.groups.is_empty() {
         return;
     }
     if file.on_end == OnEnd::Report {
-        proof.left.extend(pids(&holders(file.uid, &gids)));
+        proof.left.extend(pids(&sought.holders()));
     } else {
-        end(file.uid, &gids, proof).await;
+        end(&sought, proof).await;
+    }
+    let gids = sought.gids();
+    let given_since = sought.groups.iter().filter(|(gid, _)| !gids.contains(gid));
+    let given_since = given_since.map(|(_, group)| (*group).clone());
+    proof.kept_for_others.extend(given_since);
+    if gids.is_empty() {
+        return;
     }
     // After the processes: who still held the group could set the bit again.
     let search = Search {
@@ -72,13 +84,60 @@ pub async fn groups(file: &GrantFile, since_s: u64, proof: &mut Proof) {
     proof.setgid_unseen = found.unseen.into_iter().collect();
 }
 
+/// Whose processes are looked for, and by which groups.
+struct Sought<'a> {
+    jti: &'a str,
+    uid: u32,
+    login: &'a str,
+    /// By gid.
+    groups: HashMap<u32, &'a String>,
+}
+
+impl Sought<'_> {
+    /// Those groups that no other grant gives by now: the user may have begun one since, and what runs by that is not ours
+    /// to end. His next grant takes what an earlier one left when it ends itself.
+    fn gids(&self) -> HashSet<u32> {
+        let needed = memberships::needed(self.jti);
+        let given = |group: &str| needed.contains(&(self.login.to_owned(), group.to_owned()));
+        let free = self.groups.iter().filter(|(_, group)| !given(group));
+        free.map(|(gid, _)| *gid).collect()
+    }
+
+    /// Processes of this user with one of these groups, also those that ended while they were looked at.
+    fn holders(&self) -> Vec<processes::Glimpse> {
+        let all: HashSet<u32> = self.groups.keys().copied().collect();
+        let seen = holders(self.uid, &all);
+        if seen.is_empty() {
+            return seen;
+        }
+        let gids = self.gids();
+        match gids == all {
+            true => seen,
+            false => holders(self.uid, &gids),
+        }
+    }
+
+    /// Those of them that can still be held. A grant is on disk before it gives a group: asked after a process was
+    /// opened, the answer counts for it.
+    fn held(&self, seen: &[processes::Glimpse]) -> Vec<processes::Held> {
+        let held: Vec<processes::Held> = seen
+            .iter()
+            .filter_map(|p| processes::Held::open(p.pid).ok())
+            .collect();
+        let gids = self.gids();
+        let is_his =
+            |p: &processes::Held| is_his(self.uid, &gids, p.facts.pid, p.facts.uid, &p.facts.gids);
+        held.into_iter().filter(is_his).collect()
+    }
+}
+
 /// End the processes that hold one of these groups.
-async fn end(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
-    if none_for_sure(uid, gids).await {
+async fn end(sought: &Sought<'_>, proof: &mut Proof) {
+    if none_for_sure(sought).await {
         return;
     }
     tokio::time::sleep(HEAR).await;
-    let found = held(uid, gids, &holders(uid, gids));
+    let found = sought.held(&sought.holders());
     proof
         .ended_outside
         .extend(found.iter().map(|p| p.facts.pid));
@@ -87,7 +146,7 @@ async fn end(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
     while found.iter().any(processes::Held::alive) && start.elapsed() < GRACE {
         tokio::time::sleep(STEP).await;
     }
-    kill_all(uid, gids, proof).await;
+    kill_all(sought, proof).await;
     proof.ended_outside.sort_unstable();
     proof.ended_outside.dedup();
 }
@@ -95,18 +154,18 @@ async fn end(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
 /// Kill until look after look finds none. Frozen, nothing forks faster than it is found: the user's sessions, and every
 /// other cgroup in which a holder was seen (a job of `at`, of cron), stand still meanwhile. Never what we run in ourselves,
 /// as when a package is removed from a session of his: nobody would thaw it.
-async fn kill_all(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
+async fn kill_all(sought: &Sought<'_>, proof: &mut Proof) {
     let root = Path::new(paths::CGROUP_ROOT);
     let own = processes::read(std::process::id()).map(|p| p.cgroup);
     let freeze = |dir: PathBuf| match &own {
         Ok(own) if !is_in(own, &dir) => Some(Frozen::freeze(dir)),
         _ => None,
     };
-    let sessions = root.join(format!("user.slice/user-{uid}.slice"));
+    let sessions = root.join(format!("user.slice/user-{}.slice", sought.uid));
     let mut frozen = HashMap::from([(sessions.clone(), freeze(sessions))]);
     for _ in 0..ROUNDS {
-        let found = holders(uid, gids);
-        if found.is_empty() && none_for_sure(uid, gids).await {
+        let found = sought.holders();
+        if found.is_empty() && none_for_sure(sought).await {
             return;
         }
         for seen in &found {
@@ -117,14 +176,14 @@ async fn kill_all(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
                 frozen.entry(dir.clone()).or_insert_with(|| freeze(dir));
             }
         }
-        let held = held(uid, gids, &found);
+        let held = sought.held(&found);
         proof.ended_outside.extend(held.iter().map(|p| p.facts.pid));
         held.iter().for_each(processes::Held::kill);
         tokio::time::sleep(STEP).await;
     }
     drop(frozen);
-    proof.left.extend(pids(&holders(uid, gids)));
-    if !none_for_sure(uid, gids).await {
+    proof.left.extend(pids(&sought.holders()));
+    if !none_for_sure(sought).await {
         proof.doubt(
             "groups",
             &"processes come and go faster than they can be ended",
@@ -133,9 +192,9 @@ async fn kill_all(uid: u32, gids: &HashSet<u32>, proof: &mut Proof) {
 }
 
 /// One look over /proc can miss what forks and exits while it is made; many in a row do not.
-async fn none_for_sure(uid: u32, gids: &HashSet<u32>) -> bool {
+async fn none_for_sure(sought: &Sought<'_>) -> bool {
     for _ in 0..LOOKS {
-        if !holders(uid, gids).is_empty() {
+        if !sought.holders().is_empty() {
             return false;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -149,14 +208,6 @@ fn holders(uid: u32, gids: &HashSet<u32>) -> Vec<processes::Glimpse> {
         return Vec::new();
     }
     processes::glimpses(|pid, of, has| is_his(uid, gids, pid, of, has))
-}
-
-/// Those of them that can still be held.
-fn held(uid: u32, gids: &HashSet<u32>, seen: &[processes::Glimpse]) -> Vec<processes::Held> {
-    seen.iter()
-        .filter_map(|p| processes::Held::open(p.pid).ok())
-        .filter(|p| is_his(uid, gids, p.facts.pid, p.facts.uid, &p.facts.gids))
-        .collect()
 }
 
 /// By real uid, or by the login uid that processes cannot change.

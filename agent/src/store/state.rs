@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use statement::claims::{self, Grant, Revocation, Target};
 use statement::limits::STATE_LIFE;
 use statement::trust::TrustClaims;
+use std::cmp::Ordering;
 use std::path::Path;
 
 /// Revocations kept. Each is below a kilobyte and a half, so the file stays below the mebibyte that is read back.
 const REVOKED: usize = 512;
+
+const SECOND_NS: u64 = 1_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,25 +66,63 @@ pub struct Seen {
 pub struct Mark {
     /// Unix seconds.
     pub wall_s: u64,
-    /// `CLOCK_BOOTTIME` nanoseconds at which it was taken, or first read in this boot.
+    /// `CLOCK_BOOTTIME` nanoseconds at which that second began, as far as it is known: time counts on from the second's
+    /// beginning, or each new mark would lose what had passed of it.
     pub boot_ns: u64,
 }
 
 impl Mark {
+    /// What the wall clock says.
+    #[must_use]
+    pub fn at(now: Now) -> Self {
+        Self {
+            wall_s: now.wall_s(),
+            boot_ns: now.boot_ns.saturating_sub(now.wall_ms % 1000 * 1_000_000),
+        }
+    }
+
+    /// What somebody else says it is now, at least.
+    #[must_use]
+    pub fn told(wall_s: u64, now: Now) -> Self {
+        Self {
+            wall_s,
+            boot_ns: now.boot_ns,
+        }
+    }
+
+    /// The later of two, both brought up to the same moment.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match self.wall_s.cmp(&other.wall_s) {
+            Ordering::Greater => self,
+            Ordering::Less => other,
+            // The second that began earlier ends earlier.
+            Ordering::Equal => Self {
+                boot_ns: self.boot_ns.min(other.boot_ns),
+                ..self
+            },
+        }
+    }
+
+    /// This mark, counted on to now in whole seconds.
+    fn counted(&self, now: Now) -> Self {
+        let passed = now.boot_ns.saturating_sub(self.boot_ns) / SECOND_NS;
+        Self {
+            wall_s: self.wall_s.saturating_add(passed),
+            boot_ns: self.boot_ns.saturating_add(passed * SECOND_NS),
+        }
+    }
+
     /// The time that counts: wall time, but never earlier than the mark plus the boot time passed since.
     #[must_use]
     pub fn time(&self, now: Now) -> u64 {
-        let passed = now.boot_ns.saturating_sub(self.boot_ns) / 1_000_000_000;
-        now.wall_s().max(self.wall_s.saturating_add(passed))
+        self.advanced(now).wall_s
     }
 
     /// Move the mark up to now.
     #[must_use]
     pub fn advanced(&self, now: Now) -> Self {
-        Self {
-            wall_s: self.time(now),
-            boot_ns: now.boot_ns,
-        }
+        Self::at(now).or(self.counted(now))
     }
 }
 
@@ -102,10 +143,7 @@ impl State {
             stream_pos: 0,
             boot_id: boot_id.to_owned(),
             received_boot_ns: None,
-            mark: Mark {
-                wall_s: now.wall_s(),
-                boot_ns: now.boot_ns,
-            },
+            mark: Mark::at(now),
             pin: pin.to_owned(),
             closed_before: 0,
             seen: None,
@@ -160,34 +198,31 @@ impl State {
             if now.wall_s() < self.mark.wall_s {
                 self.state_iat = 0;
             }
-            self.mark = Mark {
-                wall_s: self.mark.wall_s.max(now.wall_s()),
-                boot_ns: now.boot_ns,
-            };
+            self.mark = Mark::at(now).or(Mark::told(self.mark.wall_s, now));
         }
         self
     }
 
     /// Take an accepted state statement in. It resets a mark that ran ahead of it. `news`: a use may rest on it.
     pub fn hear(&mut self, s: &claims::State, news: bool, now: Now) {
-        let time = self.mark.time(now);
-        let wall = now.wall_s();
-        let near = wall.abs_diff(s.iat) <= STATE_LIFE;
-        // How long it was under way, by the clock by which it is fresh.
-        let on_its_way = [time, wall]
+        let clock = Mark::at(now);
+        let near = clock.wall_s.abs_diff(s.iat) <= STATE_LIFE;
+        // The second in which it was made, by the clock by which it is fresh.
+        let made_boot_ns = [self.mark.advanced(now), clock]
             .into_iter()
-            .find(|clock| *clock < s.exp)
-            .map_or(0, |clock| clock.saturating_sub(s.iat));
+            .find(|time| time.wall_s < s.exp)
+            .map_or(now.boot_ns, |time| {
+                let under_way_s = time.wall_s.saturating_sub(s.iat);
+                time.boot_ns.saturating_sub(under_way_s * SECOND_NS)
+            });
         self.state_seq = s.state_seq;
         self.state_rev_serial = s.rev_serial;
         if news {
             self.state_iat = s.iat;
-            self.received_boot_ns = Some(now.boot_ns.saturating_sub(on_its_way * 1_000_000_000));
+            self.received_boot_ns = Some(made_boot_ns);
         }
-        self.mark = Mark {
-            wall_s: if near { wall.max(s.iat) } else { s.iat },
-            boot_ns: now.boot_ns,
-        };
+        let told = Mark::told(s.iat, now);
+        self.mark = if near { clock.or(told) } else { told };
     }
 
     /// Keep a revocation for grants that come after it. Those that can touch no grant any more go; so do the oldest when
@@ -225,7 +260,7 @@ impl State {
         let by_clock = self.mark.time(now).saturating_sub(self.state_iat);
         let by_boot = self
             .received_boot_ns
-            .map_or(0, |at| now.boot_ns.saturating_sub(at) / 1_000_000_000);
+            .map_or(0, |at| now.boot_ns.saturating_sub(at) / SECOND_NS);
         Some(by_clock.max(by_boot))
     }
 }
@@ -251,6 +286,22 @@ mod tests {
         assert_eq!(mark.time(at(6_400, 160)), 10_060);
         assert_eq!(mark.time(at(10_060, 160)), 10_060);
         assert_eq!(mark.time(at(13_660, 160)), 13_660);
+    }
+
+    #[test]
+    fn marks_kept_again_and_again_lose_no_part_of_a_second() {
+        let ms = |wall_ms: u64, boot_ms: u64| Now {
+            wall_ms,
+            boot_ns: boot_ms * 1_000_000,
+            mono_us: boot_ms * 1000,
+        };
+        // Set back an hour at once, and kept every 1.9 s for 190 s.
+        let mut mark = Mark::at(ms(10_000_900, 50_300));
+        for round in 1..=100 {
+            mark = mark.advanced(ms(6_400_900 + round * 1900, 50_300 + round * 1900));
+        }
+        assert_eq!(mark.time(ms(6_590_900, 240_300)), 10_190);
+        assert_eq!(mark.time(ms(6_591_000, 240_400)), 10_191);
     }
 
     #[test]
