@@ -284,3 +284,36 @@ fn caches_of_the_name_service_neither_hide_nor_keep_a_membership() {
         }
     }
 }
+
+/// He is quicker than the ending of his grant, which waits for what ignores TERM.
+#[test]
+fn an_ending_leaves_alone_what_runs_by_the_grant_after_it() {
+    let host = Host::ready();
+    host.run(&["groupadd", "team"]).ok();
+    give_roles(&host, ROLES);
+    let mut alice = host.shell("alice");
+    let start = |seconds: u32| {
+        let script = format!("trap '' TERM HUP; setsid sleep {seconds} >/dev/null 2>&1 & echo $!");
+        let said = host.run_as("alice", &script).ok();
+        said.text().parse::<u64>().unwrap()
+    };
+    for round in 0..5 {
+        let first = elevate(&mut alice, "--for 10m --role team");
+        let old = start(7400 + round);
+        give_back(&mut alice, &first.id);
+        let next = elevate(&mut alice, "--for 10m --role team");
+        let new = start(7500 + round);
+
+        let record = proof(&host, &first.id, PROVEN);
+        assert_eq!(record["decision"], "proven", "{record}");
+        let ended = record["detail"]["ended_outside"].to_string();
+        assert!(!ended.contains(&new.to_string()), "{new}: {record}");
+        host.sh(&format!("kill -0 {new}")).ok();
+
+        give_back(&mut alice, &next.id);
+        let record = proof(&host, &next.id, PROVEN);
+        assert_eq!(record["decision"], "proven", "{record}");
+        host.sh(&format!("kill -0 {old} || kill -0 {new}"))
+            .refused();
+    }
+}
