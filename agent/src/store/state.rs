@@ -81,26 +81,20 @@ impl Mark {
         }
     }
 
-    /// What somebody else says it is now, at least.
-    #[must_use]
-    pub fn told(wall_s: u64, now: Now) -> Self {
+    /// What somebody else says it is now, in whole seconds: at the end of that second, so that no end comes late.
+    fn told(wall_s: u64, now: Now) -> Self {
         Self {
             wall_s,
-            boot_ns: now.boot_ns,
+            boot_ns: now.boot_ns.saturating_sub(SECOND_NS - 1),
         }
     }
 
-    /// The later of two, both brought up to the same moment.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        match self.wall_s.cmp(&other.wall_s) {
-            Ordering::Greater => self,
-            Ordering::Less => other,
-            // The second that began earlier ends earlier.
-            Ordering::Equal => Self {
-                boot_ns: self.boot_ns.min(other.boot_ns),
-                ..self
-            },
+    /// What the wall clock says, unless it is behind what somebody else says.
+    fn not_behind(wall_s: u64, now: Now) -> Self {
+        let clock = Self::at(now);
+        match clock.wall_s >= wall_s {
+            true => clock,
+            false => Self::told(wall_s, now),
         }
     }
 
@@ -122,7 +116,16 @@ impl Mark {
     /// Move the mark up to now.
     #[must_use]
     pub fn advanced(&self, now: Now) -> Self {
-        Self::at(now).or(self.counted(now))
+        let (clock, counted) = (Self::at(now), self.counted(now));
+        match clock.wall_s.cmp(&counted.wall_s) {
+            Ordering::Greater => clock,
+            Ordering::Less => counted,
+            // The second that began earlier ends earlier.
+            Ordering::Equal => Self {
+                boot_ns: clock.boot_ns.min(counted.boot_ns),
+                ..clock
+            },
+        }
     }
 }
 
@@ -198,7 +201,7 @@ impl State {
             if now.wall_s() < self.mark.wall_s {
                 self.state_iat = 0;
             }
-            self.mark = Mark::at(now).or(Mark::told(self.mark.wall_s, now));
+            self.mark = Mark::not_behind(self.mark.wall_s, now);
         }
         self
     }
@@ -221,8 +224,10 @@ impl State {
             self.state_iat = s.iat;
             self.received_boot_ns = Some(made_boot_ns);
         }
-        let told = Mark::told(s.iat, now);
-        self.mark = if near { clock.or(told) } else { told };
+        self.mark = match near {
+            true => Mark::not_behind(s.iat, now),
+            false => Mark::told(s.iat, now),
+        };
     }
 
     /// Keep a revocation for grants that come after it. Those that can touch no grant any more go; so do the oldest when
