@@ -98,6 +98,8 @@ impl Seen {
 
 pub fn attest(ctx: &Context) -> Result<u8, Failure> {
     let dir = Path::new(DIR);
+    // Before the log is looked at: what is cosigned meanwhile is behind what was read.
+    let kept = kept()?;
     let (segments, foreign) = journal::guards(dir)
         .map_err(|e| Failure::new(Code::Internal, format!("{DIR} cannot be read: {e}.")))?;
     let mut problems: Vec<String> = segments
@@ -135,7 +137,7 @@ pub fn attest(ctx: &Context) -> Result<u8, Failure> {
     if let Err(e) = &head {
         problems.push(e.to_string());
     }
-    let seen = kept()?.map(|kept| compare(kept, entries));
+    let seen = kept.map(|kept| compare(kept, entries));
     let age_s = seen.as_ref().map(|seen| now().saturating_sub(seen.kept.at));
     problems.extend(seen.as_ref().and_then(Seen::fault));
     if let Some(age_s) = age_s.filter(|age_s| *age_s > OLD_S) {
