@@ -44,6 +44,8 @@ impl std::error::Error for NotRecorded {}
 
 enum Job {
     Write(Box<Write>),
+    /// What [`Journal::prune`] takes.
+    Prune(u64, Box<Write>),
     /// Answered when everything before it was tried once.
     Barrier(oneshot::Sender<()>),
 }
@@ -121,12 +123,28 @@ impl Log {
         if self.waiting.load(Ordering::Relaxed) >= QUEUE {
             return Err(NotRecorded("too many records wait for the disk".into()));
         }
+        self.ask(record, Job::Write).await
+    }
+
+    /// Give up all entries below `first`, as [`journal::prunable`] named it; `record` says so in the journal.
+    ///
+    /// # Errors
+    /// When nothing was given up.
+    pub async fn prune(&self, first: u64, record: Record) -> Result<Receipt, NotRecorded> {
+        self.ask(record, |write| Job::Prune(first, write)).await
+    }
+
+    async fn ask(
+        &self,
+        record: Record,
+        job: impl FnOnce(Box<Write>) -> Job,
+    ) -> Result<Receipt, NotRecorded> {
         let (reply, answer) = oneshot::channel();
         let write = Write {
             record,
             reply: Some(reply),
         };
-        self.hand_over(Job::Write(Box::new(write)));
+        self.hand_over(job(Box::new(write)));
         // A writer that has stopped drops the sender.
         answer
             .await
@@ -232,10 +250,12 @@ impl Writer {
             if let Some(first) = first {
                 let mut writes = Vec::new();
                 let mut barriers = Vec::new();
+                let mut prunes = Vec::new();
                 for job in std::iter::once(first).chain(rx.try_iter().take(BATCH - 1)) {
                     self.waiting.fetch_sub(1, Ordering::Relaxed);
                     match job {
                         Job::Write(w) => writes.push(*w),
+                        Job::Prune(first, w) => prunes.push((first, *w)),
                         Job::Barrier(b) => barriers.push(b),
                     }
                 }
@@ -247,6 +267,9 @@ impl Writer {
                     if let Some(journal) = &mut self.journal {
                         journal.prepare();
                     }
+                }
+                for (first, job) in prunes {
+                    self.prune(first, job);
                 }
                 for barrier in barriers {
                     let _ = barrier.send(());
@@ -292,6 +315,17 @@ impl Writer {
         }
     }
 
+    fn prune(&mut self, first: u64, job: Write) {
+        let record = job.record.clone();
+        let receipt = self.with_journal(|journal| journal.prune(first, record));
+        if let Ok(receipt) = &receipt {
+            self.tell(receipt.index(), &job.record);
+        }
+        if let Some(reply) = job.reply {
+            let _ = reply.send(receipt);
+        }
+    }
+
     fn flush_backlog(&mut self) {
         while let Some(record) = self.backlog.front().cloned() {
             match self.append(std::slice::from_ref(&record)) {
@@ -328,18 +362,21 @@ impl Writer {
     }
 
     fn append(&mut self, records: &[Record]) -> Result<Vec<Receipt>, NotRecorded> {
-        let result = self.try_append(records);
+        let result = self.with_journal(|journal| journal.append_batch(records));
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
             result.as_ref().err().map(|e| e.0.clone());
         result
     }
 
-    fn try_append(&mut self, records: &[Record]) -> Result<Vec<Receipt>, NotRecorded> {
+    fn with_journal<T>(
+        &mut self,
+        act: impl FnOnce(&mut Journal) -> Result<T, journal::Error>,
+    ) -> Result<T, NotRecorded> {
         let mut journal = match self.journal.take() {
             Some(j) => j,
             None => self.open()?,
         };
-        let result = journal.append_batch(records).map_err(|e| {
+        let result = act(&mut journal).map_err(|e| {
             if e.is_tampered() {
                 self.changed = Some(e.to_string());
             }

@@ -18,7 +18,7 @@ const NAME: &str = "jit-agent";
 const FACILITY: &str = "10";
 
 /// By record type, never changed: journald's catalog (`packaging/catalog/jit.catalog`) explains each.
-pub const MESSAGE_IDS: [(&str, &str); 24] = [
+pub const MESSAGE_IDS: [(&str, &str); 25] = [
     (kind::START, "1283486086c74b38a8095416a1b176cb"),
     (kind::STOP, "ceb4ade677e44d3eaef203b0e0778a37"),
     (kind::REQUEST, "4e9f3a4bab7b42b5860d2a9a616659e4"),
@@ -36,6 +36,7 @@ pub const MESSAGE_IDS: [(&str, &str); 24] = [
     (kind::TRUST, "536ed90e244d4b9885ce91fe5563d501"),
     (kind::CONFIG, "0e73a418f7244b18a4e8addf01ef8f93"),
     (kind::ENROL, "ada5ee1118f44a7cacc9a4ea4c0f6b60"),
+    (kind::PRUNE, "d36eec44502346db88e9ec4f604b41ce"),
     (kind::CLOCK, "7c098cec8b274b53b25e56656a66422b"),
     (kind::BREAKGLASS, "44cb1373e99c49d2bf65896226f9908a"),
     (kind::HEARTBEAT, "1477150be5824b27a55c9e98c7b4221a"),

@@ -97,6 +97,7 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     tokio::task::spawn_local(watch_eligibility(agent.clone()));
     tokio::task::spawn_local(crate::agent::publish(agent.clone()));
     tokio::task::spawn_local(agent.clone().watch_witness());
+    tokio::task::spawn_local(agent.clone().watch_age());
     tokio::task::spawn_local(pet_watchdog());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     watch(&agent, orders).await;

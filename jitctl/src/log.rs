@@ -53,6 +53,7 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
     report.faults.extend(journal::protection(dir));
     let against = received.map(|received| {
         let entries: Vec<Entry> = journal::read(dir).flatten().collect();
+        let begins = journal::beginnings(dir).unwrap_or_default();
         let texts = entries
             .iter()
             .map(|entry| (entry.index, entry.json.as_str()));
@@ -64,7 +65,9 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
         let checkpoints = match (all.is_empty(), known) {
             (true, _) => log_checkpoints::Checked::default(),
             (false, known) => match known() {
-                Ok((origin, key)) => log_checkpoints::compare(all, &origin, &key, &entries),
+                Ok((origin, key)) => {
+                    log_checkpoints::compare(all, &origin, &key, (&entries, &begins))
+                }
                 // A fault like others: what else was found is told all the same.
                 Err(e) => log_checkpoints::Checked::impossible(&e.message),
             },
@@ -86,11 +89,10 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
             "{} records of the receiver compared; it lacks {} between its first and last.",
             against.compared, against.lacking
         )));
-        if checkpoints.compared + checkpoints.unsigned + checkpoints.open > 0 {
+        if checkpoints.compared + checkpoints.unsigned + checkpoints.pruned > 0 {
             lines.push(Line::new(format!(
-                "{} of its checkpoints compared; {} more are not signed with this host's key; {} name the end of a segment, where only the \
-                 number of entries can be compared.",
-                checkpoints.compared, checkpoints.unsigned, checkpoints.open
+                "{} of its checkpoints compared; {} more are not signed with this host's key; {} are about entries that were pruned.",
+                checkpoints.compared, checkpoints.unsigned, checkpoints.pruned
             )));
         }
     }
@@ -118,6 +120,7 @@ fn report_json(report: &Report) -> Value {
         "schema_version": SCHEMA_VERSION,
         "ok": report.is_ok(),
         "entries": report.entries,
+        "begins": report.begins,
         "first_time": report.first_time,
         "last_time": report.last_time,
         "faults": faults,
@@ -148,6 +151,11 @@ fn report_lines(report: &Report) -> Vec<Line> {
         _ => String::new(),
     };
     let mut lines = vec![Line::new(format!("{} entries{span}", report.entries))];
+    if let Some(first) = report.begins {
+        lines.push(Line::new(format!(
+            "Entries before {first} were pruned; an entry of the log says so."
+        )));
+    }
     for fault in &report.faults {
         lines.push(
             Line::default()

@@ -14,6 +14,9 @@ pub struct Checkpoint {
     word: Option<String>,
 }
 
+/// All entries, and index and chain value with which each segment begins.
+type Log<'a> = (&'a [Entry], &'a [(u64, [u8; 32])]);
+
 /// What the comparison showed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Checked {
@@ -21,8 +24,8 @@ pub struct Checked {
     pub compared: u64,
     /// Nobody's word: from before this host was enrolled, or signed with a key that it no longer has.
     pub unsigned: u64,
-    /// Those of which only the number of entries could be compared: they name the end of a segment, or of all.
-    pub open: u64,
+    /// Those that name an entry before the first one that is kept.
+    pub pruned: u64,
     /// Sentences.
     pub faults: Vec<String>,
 }
@@ -67,17 +70,12 @@ impl Checkpoint {
 
 impl Checked {
     pub fn to_json(&self) -> Value {
-        json!({ "compared": self.compared, "unsigned": self.unsigned, "open": self.open, "faults": self.faults })
+        json!({ "compared": self.compared, "unsigned": self.unsigned, "pruned": self.pruned, "faults": self.faults })
     }
 }
 
-/// Compares with all entries of the journal, whose name is `origin`.
-pub fn compare(
-    checkpoints: &[Checkpoint],
-    origin: &str,
-    key: &PublicKey,
-    entries: &[Entry],
-) -> Checked {
+/// Compares with all entries of the journal, whose name is `origin`, and with the beginnings of its segments.
+pub fn compare(checkpoints: &[Checkpoint], origin: &str, key: &PublicKey, log: Log<'_>) -> Checked {
     let mut checked = Checked::default();
     for checkpoint in checkpoints {
         match checkpoint.is_signed(key) {
@@ -96,10 +94,10 @@ pub fn compare(
         let (at, of) = (&body["time"], body["origin"].as_str().unwrap_or_default());
         let next = body["next"].as_u64().unwrap_or(0);
         let fault = if of == origin {
-            match compared(next, body["chain"].as_str().unwrap_or_default(), entries) {
+            match compared(next, body["chain"].as_str().unwrap_or_default(), log) {
                 Found::Same => None,
-                Found::Open => {
-                    checked.open += 1;
+                Found::Pruned => {
+                    checked.pruned += 1;
                     continue;
                 }
                 Found::Other(what) => Some(what.to_owned()),
@@ -119,29 +117,29 @@ pub fn compare(
 
 enum Found {
     Same,
-    /// They are there, and that they are the same cannot be said.
-    Open,
+    /// They are no longer here.
+    Pruned,
     Other(&'static str),
 }
 
 /// Are the first `next` entries, whose last has this chain value, the ones here?
-fn compared(next: u64, chain: &str, entries: &[Entry]) -> Found {
+fn compared(next: u64, chain: &str, (entries, begins): Log<'_>) -> Found {
     let Some(last) = next.checked_sub(1) else {
         return Found::Same;
     };
+    // Whether they may be gone is for the check of the log itself.
+    if entries.first().is_some_and(|first| last < first.index) {
+        return Found::Pruned;
+    }
     let Ok(at) = entries.binary_search_by_key(&last, |entry| entry.index) else {
         return Found::Other("the last of them is not here");
     };
-    let entry = &entries[at];
+    let is = |of: &[u8; 32]| of.iter().map(|b| format!("{b:02x}")).collect::<String>() == chain;
     // Behind the last entry of a segment the word may name the beginning of the next one instead.
-    let ends = entries
-        .get(at + 1)
-        .is_none_or(|after| after.file != entry.file);
-    let hex: String = entry.chain.iter().map(|b| format!("{b:02x}")).collect();
-    match (hex == chain, ends) {
-        (true, _) => Found::Same,
-        (false, true) => Found::Open,
-        (false, false) => Found::Other("these are others"),
+    let begins = begins.iter().any(|(first, of)| *first == next && is(of));
+    match is(&entries[at].chain) || begins {
+        true => Found::Same,
+        false => Found::Other("these are others"),
     }
 }
 
@@ -185,9 +183,10 @@ mod tests {
     fn a_cut_another_log_and_a_forged_word_are_told() {
         let (host, other) = (signer(), signer());
         let log = entries(9);
+        let begins = [(0, [90; 32]), (9, [99; 32])];
         let judge = |checkpoint: &Checkpoint| {
             let all = std::slice::from_ref(checkpoint);
-            compare(all, ORIGIN, &host.public(), &log)
+            compare(all, ORIGIN, &host.public(), (&log, &begins))
         };
         let right = judge(&said(&host, ORIGIN, 5, 4));
         assert_eq!((right.compared, right.faults.len()), (1, 0), "{right:?}");
@@ -197,10 +196,19 @@ mod tests {
         };
         fault(&said(&host, ORIGIN, 10, 9), "the last of them is not here");
         fault(&said(&host, ORIGIN, 5, 7), "these are others");
-        // At the end of all, the word may name the beginning of a segment that has no entry yet.
-        assert_eq!(judge(&said(&host, ORIGIN, 9, 8)).compared, 1);
-        let open = judge(&said(&host, ORIGIN, 9, 7));
-        assert_eq!((open.compared, open.open), (0, 1), "{open:?}");
+        // The word may name the beginning of the next segment, also of one that has no entry yet.
+        for last in [8, 99] {
+            assert_eq!(judge(&said(&host, ORIGIN, 9, last)).faults, [""; 0]);
+        }
+        fault(&said(&host, ORIGIN, 9, 7), "these are others");
+        fault(&said(&host, ORIGIN, 5, 99), "these are others");
+        let pruned = compare(
+            &[said(&host, ORIGIN, 2, 77)],
+            ORIGIN,
+            &host.public(),
+            (&log[3..], &begins),
+        );
+        assert_eq!((pruned.compared, pruned.pruned), (0, 1), "{pruned:?}");
         fault(&said(&host, "jit/host/old", 5, 4), "jit/host/old");
         let mut forged = said(&host, ORIGIN, 5, 4);
         forged.body = forged.body.replace(":5", ":4");

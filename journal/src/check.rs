@@ -4,9 +4,11 @@ use crate::classify::Bound;
 use crate::fault::{Fault, FaultKind};
 use crate::frame::Chain;
 use crate::head::{self, Found, Head};
+use crate::header::Begins;
 use crate::journal::Torn;
 use crate::list::{Listing, list};
 use crate::plan::{Part, plan, skipped};
+use crate::prune;
 use crate::walk::{Straight, Walk, detour};
 use crate::watch::{SealedHead, Watch};
 use std::path::Path;
@@ -22,6 +24,8 @@ const SIGNATURES: usize = 8192;
 pub struct Report {
     /// Entries that were read.
     pub entries: u64,
+    /// The first one that is there, if those before it were given up in good order.
+    pub begins: Option<u64>,
     /// `time` of the first and last entry that could be read.
     pub first_time: Option<String>,
     pub last_time: Option<String>,
@@ -111,10 +115,20 @@ pub fn check_with(
         first: None,
         last: None,
         watch: Watch::new(host, true),
+        begins: plan.begins,
+        said: false,
         progress,
     };
     for part in &plan.parts {
         state.walk(part, &mut report);
+    }
+    if let Some(part) = plan.parts.first().filter(|part| part.pruned) {
+        report.begins = Some(part.first);
+        if !state.said {
+            let what = "gone from the beginning, and no entry says that they were pruned";
+            let fault = Fault::new(FaultKind::Removed, &part.file, what);
+            report.add([fault.entries(0, part.first).at(0)]);
+        }
     }
     report.add(state.watch.verify());
     if host.is_some() {
@@ -177,6 +191,9 @@ struct State<'a> {
     first: Option<Vec<u8>>,
     last: Option<Vec<u8>>,
     watch: Watch,
+    /// Where the log may begin, and whether the entry that is to say so does.
+    begins: Option<Begins>,
+    said: bool,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -188,8 +205,11 @@ impl State<'_> {
         }
     }
 
-    fn entry(&mut self, payload: &[u8], report: &mut Report) {
+    fn entry(&mut self, index: u64, payload: &[u8], report: &mut Report) {
         report.entries += 1;
+        self.said |= self
+            .begins
+            .is_some_and(|begins| begins.entry == index && prune::says(payload, begins));
         if report.entries.is_multiple_of(PROGRESS) {
             (self.progress)(report.entries);
         }
@@ -207,6 +227,11 @@ impl State<'_> {
         }
         if let Some((_, chain)) = part.begin {
             self.see(part.first, &chain);
+        }
+        if part.pruned {
+            // Its header says what the seals go on from; a seal that follows proves it.
+            self.watch.lost();
+            self.next = part.first;
         }
         if let Some(mut fault) = part.missing.clone() {
             // What follows is not to be compared with what came before the gap.
@@ -246,7 +271,7 @@ impl State<'_> {
                 Ok(Straight::Entry { index, chain, .. }) => {
                     self.see(index + 1, &chain);
                     self.next = index + 1;
-                    self.entry(&walk.payload, report);
+                    self.entry(index, &walk.payload, report);
                     self.watch.entry(&walk.payload);
                 }
                 Ok(Straight::Seal { size, offset }) => {
@@ -290,7 +315,7 @@ impl State<'_> {
         for (index, chain, payload) in &found.entries {
             self.see(index + 1, chain);
             self.next = self.next.max(index + 1);
-            self.entry(&data[payload.clone()], report);
+            self.entry(*index, &data[payload.clone()], report);
         }
         if let Some(offset) = found.unfinished {
             let torn = Torn {

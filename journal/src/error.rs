@@ -34,6 +34,8 @@ pub enum Error {
     Unsound(Box<Fault>),
     /// No entry has this index.
     NoEntry { index: u64, size: u64 },
+    /// What was asked for needs entries that were given up.
+    Pruned { first: u64 },
     /// A log's origin is visible ASCII without `+`.
     Origin,
 }
@@ -104,6 +106,10 @@ impl fmt::Display for Error {
             Self::NoEntry { index, size } => {
                 write!(f, "journal: there is no entry {index}, the log has {size}")
             }
+            Self::Pruned { first } => write!(
+                f,
+                "journal: the entries before {first} were pruned; what is there can be shown, verified and proven entry by entry"
+            ),
             Self::Origin => f.write_str("journal: an origin is visible ASCII without '+'"),
         }
     }

@@ -8,9 +8,11 @@ use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
 use crate::merkle::{Frontier, Hash, Inclusion, leaf, leaf_text};
 use crate::note::{HostKey, NoteKey, base64, checkpoint, is_name, signed};
-use crate::read::read;
+use crate::prune;
+use crate::read::read_from;
 use crate::watch::SealedHead;
 use crate::witness::WitnessKey;
+use std::ops::Range;
 use std::path::Path;
 
 /// Hashes or entries of a full tile.
@@ -55,9 +57,12 @@ pub struct Signing<'a> {
 pub fn export(dir: &Path, to: &Path, signing: Signing<'_>) -> Result<TreeHead, Error> {
     let sealed = sound(dir, signing)?;
     let mut tiles = Tiles::default();
-    let mut tree = Frontier::default();
+    let mut tree = prune::base(dir)?;
+    if tree.size() > 0 {
+        return Err(Error::Pruned { first: tree.size() });
+    }
     durable::make_dir(to).map_err(|error| Error::io("make", to, error))?;
-    leaves(dir, limit(sealed.as_ref(), signing), |index, record| {
+    leaves(dir, 0..limit(sealed.as_ref(), signing), |index, record| {
         let text = leaf_text(record);
         if text.len() != record.len() {
             write(to, &format!("records/{index}.json"), record)?;
@@ -78,14 +83,16 @@ pub fn export(dir: &Path, to: &Path, signing: Signing<'_>) -> Result<TreeHead, E
 /// [`Error::NoEntry`], and as [`export`].
 pub fn prove(dir: &Path, index: u64, signing: Signing<'_>) -> Result<(String, TreeHead), Error> {
     let sealed = sound(dir, signing)?;
-    let mut tree = Frontier::default();
-    leaves(dir, limit(sealed.as_ref(), signing), |_, record| {
+    let base = prune::base(dir)?;
+    let (first, mut tree) = (base.size(), base.clone());
+    leaves(dir, first..limit(sealed.as_ref(), signing), |_, record| {
         tree.push(leaf(&leaf_text(record)));
         Ok(())
     })?;
     let size = tree.size();
     let mut inclusion = Inclusion::new(index, size).ok_or(Error::NoEntry { index, size })?;
-    leaves(dir, size, |at, record| {
+    inclusion.begin(&base).ok_or(Error::Pruned { first })?;
+    leaves(dir, first..size, |at, record| {
         inclusion.push(at, leaf(&leaf_text(record)));
         Ok(())
     })?;
@@ -187,16 +194,16 @@ fn sign(
     })
 }
 
-/// The first leaves in order. The place of an index that was given up stays empty.
+/// Leaves in order. The place of an index that was given up stays empty.
 fn leaves(
     dir: &Path,
-    size: u64,
+    which: Range<u64>,
     mut take: impl FnMut(u64, &[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut next = 0;
-    for item in read(dir) {
+    let mut next = which.start;
+    for item in read_from(dir, next) {
         match item {
-            Ok(entry) if entry.index >= size => break,
+            Ok(entry) if entry.index >= which.end => break,
             Ok(entry) => {
                 if entry.index - next > MOST_EMPTY {
                     let what = "too many entries before it are gone";

@@ -1,6 +1,7 @@
 //! What guards each file of a journal, as it is now.
 
 use crate::list::list;
+use crate::plan::begins;
 use crate::sys;
 use std::io;
 use std::path::Path;
@@ -38,17 +39,19 @@ impl Guarded {
     }
 }
 
-/// The segments of the log in `dir`, in order, and files that are none.
+/// The segments of the log in `dir` that were not given up, in order, and files that are none.
 ///
 /// # Errors
 /// The directory cannot be read.
 pub fn guards(dir: &Path) -> io::Result<(Vec<Guarded>, Vec<String>)> {
     let listing = list(dir)?;
     let last = listing.segments.len().saturating_sub(1);
+    let begins = begins(&listing).map_or(0, |begins| begins.first);
     let segments = listing
         .segments
         .iter()
         .enumerate()
+        .filter(|(_, segment)| segment.key().first >= begins)
         .map(|(number, segment)| {
             let links = sys::stat(&segment.path).map_or(0, |stat| stat.nlink);
             Guarded {

@@ -53,6 +53,19 @@ pub struct Header {
     /// What the seals of this segment go on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Sealed>,
+    /// Where the log begins by now; absent where nothing was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<Begins>,
+}
+
+/// Entries below `first` may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begins {
+    /// First entry of a segment.
+    pub first: u64,
+    /// The entry of type `prune` that says so: it is sealed, this header is not.
+    pub entry: u64,
 }
 
 /// End of the segment before.

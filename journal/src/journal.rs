@@ -2,7 +2,7 @@
 
 use crate::frame::{self, Chain, Kind};
 use crate::head::{Head, HeadFile};
-use crate::header::{Header, Name, Prev, TornBytes};
+use crate::header::{Begins, Header, Name, Prev, TornBytes};
 use crate::record::{Record, kind};
 use crate::recover::Lock;
 use crate::seal::{self, Identity, Sealer};
@@ -98,6 +98,8 @@ pub struct Journal {
     pub(crate) chain: Chain,
     /// Part of the next segment's name; grows when a file is given up.
     pub(crate) generation: u64,
+    /// Where the log begins by now, for the headers to come.
+    pub(crate) begins: Option<Begins>,
     pub(crate) state: State,
     /// `None` only in tests of logs without seals.
     pub(crate) sealer: Option<Sealer>,
@@ -292,11 +294,18 @@ impl Journal {
         if fits || held == 0 {
             return Ok(());
         }
-        let broken = Broken {
-            prev: Some(live.as_prev(self.next, self.chain)),
-            ..Broken::default()
-        };
-        self.retire(broken);
+        self.new_segment(time)
+    }
+
+    /// Closes the live segment and begins the next one.
+    pub(crate) fn new_segment(&mut self, time: &Timestamp) -> Result<(), Error> {
+        if let State::Live(live) = &self.state {
+            let broken = Broken {
+                prev: Some(live.as_prev(self.next, self.chain)),
+                ..Broken::default()
+            };
+            self.retire(broken);
+        }
         self.start_segment(time)
     }
 
@@ -326,6 +335,7 @@ impl Journal {
             torn: broken.torn.clone(),
             faults: broken.faults.clone(),
             sealed: self.sealer.as_ref().map(|sealer| sealer.state(self.next)),
+            begins: self.begins,
         };
         let payload = serde_json::to_vec(&header).map_err(Error::Json)?;
         if payload.len() > MAX_RECORD {

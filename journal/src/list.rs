@@ -123,6 +123,18 @@ pub fn list(dir: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
+/// Index and chain value with which each segment of the log in `dir` begins.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn beginnings(dir: &Path) -> io::Result<Vec<(u64, Chain)>> {
+    let of = |segment: &Segment| match &segment.first {
+        First::Header { chain, .. } => Some((segment.key().first, *chain)),
+        _ => None,
+    };
+    Ok(list(dir)?.segments.iter().filter_map(of).collect())
+}
+
 /// The random name that all segments of the log in `dir` carry; `None` when there is no whole segment.
 #[must_use]
 pub fn log_name(dir: &Path) -> Option<String> {

@@ -74,6 +74,20 @@ impl Frontier {
         None
     }
 
+    /// What of the leaves `first..first + count` is in whole subtrees of this tree.
+    fn part(&self, first: u64, count: u64) -> Self {
+        let (mut at, mut part) = (0, Self::default());
+        for hash in &self.nodes {
+            let width = 1 << (self.size - at).ilog2();
+            if at >= first && at + width <= first.saturating_add(count) {
+                part.nodes.push(*hash);
+                part.size += width;
+            }
+            at += width;
+        }
+        part
+    }
+
     pub fn push(&mut self, leaf: Hash) {
         self.push_subtree(leaf, 0);
     }
@@ -159,6 +173,15 @@ impl Inclusion {
             parts,
             order: place,
         })
+    }
+
+    /// The first leaves at once, as the subtrees over them; before any other. `None` if the leaf is one of them.
+    pub fn begin(&mut self, base: &Frontier) -> Option<()> {
+        (base.size <= self.index).then_some(())?;
+        for (first, count, known) in &mut self.parts {
+            *known = base.part(*first, *count);
+        }
+        Some(())
     }
 
     /// The next leaf; leaves come in order.

@@ -3,7 +3,7 @@
 use crate::classify::Bound;
 use crate::fault::{Fault, FaultKind};
 use crate::frame::Chain;
-use crate::header::{Header, Name, TornBytes};
+use crate::header::{Begins, Header, Name, TornBytes};
 use crate::list::{First, Listing, Segment};
 use crate::scan;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ pub struct Part {
     pub begin: Option<(u64, Chain)>,
     /// What is missing before it.
     pub missing: Option<Fault>,
+    /// What came before it was given up, by what [`Plan::begins`] says.
+    pub pruned: bool,
     /// What the segment before ended with, as its header would have it.
     pub before: Option<(u64, Chain)>,
     /// Bytes that count.
@@ -44,12 +46,17 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// A last file that has no header yet.
     pub unborn: Option<String>,
+    /// Where the log may begin, as its newest segment has it; the entry that it names is for the caller to look at.
+    pub begins: Option<Begins>,
 }
 
 /// Orders the files and compares what their headers say about each other. `head` is the number of entries that the
 /// head file names.
 pub fn plan(listing: &Listing, head: Option<u64>) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan {
+        begins: begins(listing),
+        ..Plan::default()
+    };
     let kept = keep(&listing.segments, head, &mut plan);
     for (number, segment) in kept.iter().enumerate() {
         let key = segment.key();
@@ -86,6 +93,11 @@ pub fn plan(listing: &Listing, head: Option<u64>) -> Plan {
                 },
             ),
         };
+        let missing = segment
+            .header()
+            .and_then(|header| gap_before(segment, header, &kept[..number]));
+        let may_begin = plan.begins.is_some_and(|begins| key.first <= begins.first);
+        let pruned = number == 0 && missing.is_some() && may_begin;
         plan.parts.push(Part {
             file: segment.file.clone(),
             path: segment.path.clone(),
@@ -95,9 +107,8 @@ pub fn plan(listing: &Listing, head: Option<u64>) -> Plan {
                 First::Header { chain, start, .. } => Some((*start, *chain)),
                 _ => None,
             },
-            missing: segment
-                .header()
-                .and_then(|header| gap_before(segment, header, &kept[..number])),
+            missing: missing.filter(|_| !pruned),
+            pruned,
             before: segment
                 .header()
                 .and_then(|header| header.prev.as_ref())
@@ -108,6 +119,16 @@ pub fn plan(listing: &Listing, head: Option<u64>) -> Plan {
         });
     }
     plan
+}
+
+/// What the newest header says of where the log begins.
+pub fn begins(listing: &Listing) -> Option<Begins> {
+    listing
+        .segments
+        .iter()
+        .rev()
+        .find_map(Segment::header)?
+        .begins
 }
 
 /// Leaves out files that are no part of the log, and says why where that is a fault.
@@ -234,11 +255,13 @@ pub fn skipped(listing: &Listing) -> Vec<Fault> {
         .map(|segment| (segment.key().file(), segment))
         .collect();
     let mut faults = Vec::new();
+    let begins = begins(listing).map_or(0, |begins| begins.first);
     for header in listing.segments.iter().filter_map(Segment::header) {
         for torn in &header.torn {
             let fault = |kind, what: &str| Fault::new(kind, &torn.file, what).at(torn.offset);
             let Some(segment) = paths.get(&torn.file) else {
-                if torn.offset == 0 && Name::parse(&torn.file).is_some() {
+                let kept = Name::parse(&torn.file).is_some_and(|name| name.first >= begins);
+                if torn.offset == 0 && kept {
                     faults.push(fault(
                         FaultKind::SegmentMissing,
                         "an abandoned file is gone",

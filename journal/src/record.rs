@@ -54,6 +54,8 @@ pub mod kind {
     pub const BREAKGLASS: &str = "breakglass";
     /// Something that needs a person's eye: a clock set far, a fault, a failed ending.
     pub const ALERT: &str = "alert";
+    /// Entries older than the host's policy were given up; `detail.first` is the first that is kept.
+    pub const PRUNE: &str = "prune";
     /// Nothing happened: a test of the way to the receivers.
     pub const PROBE: &str = "probe";
     /// The journal itself went on after a torn tail, a failed write or outside change.

@@ -112,6 +112,7 @@ pub fn open(
         next,
         chain: ended.chain,
         generation: generations.max().unwrap_or(0),
+        begins: ended.header.and_then(|header| header.begins),
         state: match taken {
             Some(live) => State::Live(live),
             None => State::Broken(Broken {

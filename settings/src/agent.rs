@@ -8,6 +8,8 @@ const WARN_MAX_S: u64 = 21_600;
 const WARNINGS_MAX: usize = 8;
 /// Shorter is a slow disk of the receiver, longer than a day is nobody's alert.
 const BEHIND_S: std::ops::RangeInclusive<u64> = 10..=86_400;
+/// Less than a month is no retention, more than a century no removal.
+const KEEP_DAYS: std::ops::RangeInclusive<u64> = 30..=36_500;
 
 /// `agent.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,10 @@ pub struct Agent {
     pub dbus: bool,
     /// A receiver of syslog that takes no record for so many seconds, while some wait for it, is an alert.
     pub receiver_behind_s: u64,
+    /// Entries of the journal older than so many days are removed once every receiver and the witness have them. Absent:
+    /// all are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_keep_days: Option<u64>,
 }
 
 impl Default for Agent {
@@ -28,6 +34,7 @@ impl Default for Agent {
             warn_before_s: vec![600, 60, 10],
             dbus: true,
             receiver_behind_s: 300,
+            journal_keep_days: None,
         }
     }
 }
@@ -52,6 +59,15 @@ impl Settings for Agent {
             let what = format!("`{key}` must be {least} to {most}");
             return Err(Wrong::new(key, what, "write seconds within these"));
         }
+        let key = "journal_keep_days";
+        if !self
+            .journal_keep_days
+            .is_none_or(|d| KEEP_DAYS.contains(&d))
+        {
+            let (least, most) = (KEEP_DAYS.start(), KEEP_DAYS.end());
+            let what = format!("`{key}` must be {least} to {most}");
+            return Err(Wrong::new(key, what, "leave it out to keep everything"));
+        }
         Ok(())
     }
 }
@@ -59,6 +75,24 @@ impl Settings for Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_journal_is_kept_for_a_month_at_least() {
+        let with = |journal_keep_days| Agent {
+            journal_keep_days,
+            ..Agent::default()
+        };
+        assert!(
+            [None, Some(30), Some(400)]
+                .iter()
+                .all(|d| with(*d).check().is_ok())
+        );
+        assert!(
+            [Some(0), Some(29), Some(40_000)]
+                .iter()
+                .all(|d| with(*d).check().is_err())
+        );
+    }
 
     #[test]
     fn a_receiver_is_neither_given_up_at_once_nor_waited_for_without_end() {

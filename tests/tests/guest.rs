@@ -18,6 +18,35 @@ jitctl log show --json | grep -o '"code":"clock"'
 journalctl --sync; journalctl -q -o json JIT_TYPE=alert | grep -o '"PRIORITY":"4"'
 "#;
 
+/// Forty days later, with a policy of thirty: what is old is given up in the log and its file removed, and what is left is whole. First only
+/// the clock of this host says so, then the issuer's, too.
+const RETENTION: &str = r#"
+cd /var/log/jit/journal
+systemctl stop jit-agent
+old=$(ls | tail -1)
+# A segment that is closed is followed by a new one.
+chattr +i $old
+printf 'journal_keep_days = 30\n' >/etc/jit/agent.toml
+systemctl start jit-agent
+timeout 60 sh -c "until [ \$(ls | tail -1) != $old ]; do sleep 0.5; done"
+new=$(ls | tail -1)
+systemctl stop jit-link
+systemctl restart jit-agent
+date --set '40 days' >/dev/null
+sleep 40
+[ -e $old ] && echo nothing is old yet
+systemctl start jit-link
+systemctl restart jit-agent
+timeout 200 sh -c "while [ -e $old ]; do sleep 0.5; done"
+ls; lsattr
+jitctl log show --json | grep '"type":"prune"'
+jitctl log verify
+jitctl log prove $((10#${new%%.*} + 1)) | head -2
+jitctl log export /root/tree; echo code $?
+timeout 100 sh -c 'until runuser -u alice -- jitctl elevate --for 1m --reason later; do sleep 2; done'
+systemctl show --property=Result --value jit-prune
+"#;
+
 /// Both profiles in force, on one box whose link takes the way of hosts elsewhere: everything works, nothing is denied, and what runs in a
 /// profile reads no more than it should.
 const APPARMOR: &str = r#"
@@ -72,7 +101,8 @@ fn clocks_and_reboots_of_a_guest() {
             "alert",
             &format!("cat >/root/ear.py <<'END'\n{ear}\nEND\n{ALERT}"),
         )
-        .run(Duration::from_secs(900));
+        .then("retention", RETENTION)
+        .run(Duration::from_secs(1200));
     report
         .of("kernel")
         .ok()
@@ -98,4 +128,11 @@ fn clocks_and_reboots_of_a_guest() {
         .says("alert clock ")
         .says("jit_alerts_total{code=\"clock\"} 1\n")
         .says("\"code\":\"clock\"\n\"PRIORITY\":\"4\"");
+    let retention = report.of("retention").ok();
+    let retention = retention
+        .says("nothing is old yet")
+        .says("\"keep_days\":30");
+    let retention = retention.says(" were pruned; an entry of the log says so.");
+    let retention = retention.says("No fault.").says("c2sp.org/tlog-proof@v1");
+    retention.says("code 1\n").says("\nsuccess");
 }

@@ -14,6 +14,7 @@ const EXPOSURE: &[(&str, u32)] = &[
     ("jit-link.service", 11),
     ("jit-issuer.service", 11),
     ("jit-setup-revert.service", 15),
+    ("jit-prune.service", 11),
 ];
 
 fn unit(name: &str) -> PathBuf {

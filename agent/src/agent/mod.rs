@@ -20,6 +20,7 @@ mod numbers;
 mod outcome;
 mod people;
 mod probe;
+mod prune;
 mod receivers;
 mod reconcile;
 mod reload;

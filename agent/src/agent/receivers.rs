@@ -167,6 +167,17 @@ impl Agent {
         }
     }
 
+    /// Every receiver has the entries below this one; all, where there are no receivers.
+    pub(super) fn receivers_have(&self) -> u64 {
+        let all = self.receivers.borrow();
+        let of = |name: &String| all.known.get(name).map_or(0, |receiver| receiver.cursor);
+        // What is configured by now: the link may not have been started anew.
+        match configured() {
+            Ok(names) => names.iter().map(of).min().unwrap_or(u64::MAX),
+            Err(_) => 0,
+        }
+    }
+
     /// The link is gone.
     pub(super) fn receivers_gone(&self) {
         let mut all = self.receivers.borrow_mut();

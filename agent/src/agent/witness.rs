@@ -145,6 +145,16 @@ impl Agent {
             .is_some_and(|e| !e.ring.witnesses().is_empty())
     }
 
+    /// Entries below this one stand in a head that the witness has cosigned in this run; all, where there is no witness.
+    pub(super) fn witness_has(&self) -> u64 {
+        let witness = self.witness.borrow();
+        match (self.has_witness(), witness.proven) {
+            (false, _) => u64::MAX,
+            (true, true) => witness.size,
+            (true, false) => 0,
+        }
+    }
+
     /// Why nothing may begin, whatever else allows it.
     pub(super) fn witness_trouble(&self) -> Option<String> {
         let trouble = self.witness.borrow().trouble.clone()?;

@@ -260,6 +260,15 @@ impl Units {
         Ok(())
     }
 
+    /// Start a unit of ours that is no grant's. Returns when systemd has taken the job.
+    ///
+    /// # Errors
+    /// When systemd does not take it.
+    pub async fn start(&self, name: &str) -> Result<(), UnitError> {
+        self.manager.start_unit(name, "replace").await?;
+        Ok(())
+    }
+
     /// Stop a unit without waiting. One that is not loaded is fine.
     ///
     /// # Errors

@@ -164,28 +164,51 @@ fn sizes_at_the_edges_of_a_tile_are_whole_trees() {
     }
 }
 
+/// The entry's own proof convinces the judge, and for no other text.
+fn proven(log: &Log, index: u64, key: &HostKey) {
+    let (proof, head) = prove(&log.dir(), index, by(None, key)).unwrap();
+    let (top, note) = proof.split_once("\n\n").unwrap();
+    let mut lines = top.lines();
+    assert_eq!(lines.next(), Some("c2sp.org/tlog-proof@v1"));
+    assert_eq!(lines.next(), Some(format!("index {index}").as_str()));
+    let path: Vec<Hash> = lines.map(|l| Hash::parse_hash(l).unwrap()).collect();
+    let tree = opened(note.as_bytes(), &head.keys[0].vkey());
+    let mut entries = log.entries().into_iter();
+    let json = entries.find(|entry| entry.index == index).unwrap().json;
+    let leaf = crate::merkle::leaf_text(json.as_bytes());
+    let prove = |leaf| check_record(&path, tree.size(), *tree.hash(), index, leaf);
+    prove(record_hash(&leaf)).unwrap();
+    assert!(prove(record_hash(b"another")).is_err());
+}
+
 #[test]
 fn a_proof_holds_for_its_entry_only() {
     let (log, _, _, key) = exported(300);
     for index in [0, 3, 255, 256, 299] {
-        let (proof, head) = prove(&log.dir(), index, by(None, &key)).unwrap();
-        let (top, note) = proof.split_once("\n\n").unwrap();
-        let mut lines = top.lines();
-        assert_eq!(lines.next(), Some("c2sp.org/tlog-proof@v1"));
-        assert_eq!(lines.next(), Some(format!("index {index}").as_str()));
-        let path: Vec<Hash> = lines.map(|l| Hash::parse_hash(l).unwrap()).collect();
-        let tree = opened(note.as_bytes(), &head.keys[0].vkey());
-        let json = log
-            .entries()
-            .swap_remove(usize::try_from(index).unwrap())
-            .json;
-        let leaf = crate::merkle::leaf_text(json.as_bytes());
-        let prove = |leaf| check_record(&path, tree.size(), *tree.hash(), index, leaf);
-        prove(record_hash(&leaf)).unwrap();
-        assert!(prove(record_hash(b"another")).is_err());
+        proven(&log, index, &key);
     }
     let past = prove(&log.dir(), 300, by(None, &key));
     assert!(matches!(past, Err(Error::NoEntry { size: 300, .. })));
+}
+
+#[test]
+fn proofs_of_what_was_not_pruned_hold() {
+    let (log, key) = (Log::sealed(), identity().key);
+    fill(&mut log.reopen(), 0..300);
+    for first in [8, 88, 100, 228, 256] {
+        let record = Record::new(crate::kind::PRUNE, now());
+        let _receipt = log.reopen().prune(first, record).unwrap();
+        for file in crate::given_up(&log.dir()).unwrap() {
+            std::fs::remove_file(file).unwrap();
+        }
+        for index in (first..log.entries().last().unwrap().index).step_by(41) {
+            proven(&log, index, &key);
+        }
+        let gone = prove(&log.dir(), first - 1, by(None, &key));
+        assert!(matches!(gone, Err(Error::Pruned { first: at }) if at == first));
+        let whole = export(&log.dir(), &log.root.path().join("again"), by(None, &key));
+        assert!(matches!(whole, Err(Error::Pruned { .. })));
+    }
 }
 
 /// A log, what its witness cosigned of it a while ago, and the witness's key.

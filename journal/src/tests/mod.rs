@@ -8,6 +8,7 @@ mod follow;
 mod judges;
 mod kill;
 mod life;
+mod prune;
 #[cfg(feature = "root-tests")]
 mod root;
 mod seals;

@@ -1,0 +1,65 @@
+//! Retention: entries older than the host's policy, which nobody needs any more, are given up in the journal itself. The
+//! files are removed by `jit-prune`, a process of its own, since nothing here can clear a flag.
+
+use super::Agent;
+use crate::paths::{JOURNAL_DIR, PRUNE_UNIT};
+use journal::kind;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Between two looks; it is days that count.
+const EVERY: Duration = Duration::from_secs(600);
+/// Before the first one: receivers and the witness have been heard by then.
+const FIRST: Duration = Duration::from_secs(30);
+const DAY_MS: u64 = 86_400_000;
+
+impl Agent {
+    /// Looks for what is old for as long as the agent runs.
+    pub async fn watch_age(self: Rc<Self>) {
+        tokio::time::sleep(FIRST).await;
+        loop {
+            if let Err(why) = self.prune().await {
+                self.alert_rarely(&format!("old entries of the journal stay: {why}"));
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    async fn prune(&self) -> Result<(), String> {
+        if let Some(days) = self.keeps_days() {
+            self.give_up(days).await?;
+        }
+        // Also what an earlier run did not get to.
+        let given_up = tokio::task::spawn_blocking(|| journal::given_up(Path::new(JOURNAL_DIR)));
+        let given_up = given_up.await.map_err(|e| e.to_string())?;
+        if given_up.map_err(|e| e.to_string())?.is_empty() {
+            return Ok(());
+        }
+        let units = self.units().await?;
+        units.start(PRUNE_UNIT).await.map_err(|e| e.to_string())
+    }
+
+    fn keeps_days(&self) -> Option<u64> {
+        let config = self.config.borrow();
+        // A fault in what is set is no reason to remove anything.
+        config.as_ref().ok()?.manners.journal_keep_days
+    }
+
+    async fn give_up(&self, days: u64) -> Result<(), String> {
+        // The issuer's time: whoever sets this host's clock ahead makes nothing old.
+        let now_s = self.core.borrow().state.state_iat;
+        let needed = self.receivers_have().min(self.witness_has());
+        let limit_ms = (now_s * 1000).saturating_sub(days.saturating_mul(DAY_MS));
+        let found = tokio::task::spawn_blocking(move || {
+            journal::prunable(Path::new(JOURNAL_DIR), limit_ms, needed)
+        });
+        let found = found.await.map_err(|e| e.to_string())?;
+        let Some(first) = found.map_err(|e| e.to_string())? else {
+            return Ok(());
+        };
+        let record = self.note(kind::PRUNE).detail("keep_days", days);
+        let recorded = self.log.prune(first, record).await;
+        recorded.map(drop).map_err(|e| e.to_string())
+    }
+}

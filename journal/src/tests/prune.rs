@@ -1,0 +1,145 @@
+//! Giving up the oldest segments.
+
+use super::*;
+use crate::Follower;
+use crate::record::kind;
+use crate::{given_up, prunable};
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// A record of so many hours after [`now`].
+fn at(hour: u64) -> Record {
+    let time = Timestamp {
+        unix_ms: now().unix_ms + hour * HOUR_MS,
+        ..now()
+    };
+    Record::new("use", time).login("alice").detail("hour", hour)
+}
+
+fn of(kind: &str) -> Record {
+    Record::new(kind, now()).reason("older than 400 days")
+}
+
+/// An entry an hour, `hours` of them, in segments of four.
+fn hours(hours: u64) -> (Log, Journal) {
+    let log = Log::sealed();
+    let mut journal = log.reopen();
+    for hour in 0..hours {
+        let _receipt = journal.append(&at(hour)).unwrap();
+    }
+    (log, journal)
+}
+
+fn until(log: &Log, hour: u64, needed: u64) -> Option<u64> {
+    prunable(&log.dir(), now().unix_ms + hour * HOUR_MS, needed).unwrap()
+}
+
+fn first(log: &Log) -> u64 {
+    log.entries()[0].index
+}
+
+fn whole(log: &Log) -> Report {
+    let report = log.check();
+    assert_eq!(named(&report), [], "{:?}", report.faults);
+    report
+}
+
+#[test]
+fn only_whole_segments_that_are_old_and_that_nobody_needs() {
+    // They begin with the entries 0, 4, 8 and 12, and are made when these are written.
+    let (log, mut journal) = hours(14);
+    assert_eq!(until(&log, 3, 14), None);
+    assert_eq!(until(&log, 4, 14), Some(4));
+    assert_eq!(until(&log, 11, 14), Some(8));
+    assert_eq!(until(&log, 99, 14), Some(12));
+    // A receiver, or the witness, has not got that far.
+    assert_eq!(until(&log, 99, 11), Some(8));
+    assert_eq!(until(&log, 99, 3), None);
+    let within = journal.prune(9, of(kind::PRUNE));
+    assert!(matches!(within, Err(Error::NoEntry { index: 9, .. })));
+    let _receipt = journal.prune(8, of(kind::PRUNE)).unwrap();
+    assert_eq!(until(&log, 11, 14), None);
+    assert_eq!(until(&log, 12, 14), Some(12));
+}
+
+#[test]
+fn at_each_step_the_log_is_whole_and_goes_on() {
+    let (log, mut journal) = hours(14);
+    assert_eq!(given_up(&log.dir()).unwrap(), [] as [PathBuf; 0]);
+    let receipt = journal.prune(8, of(kind::PRUNE)).unwrap();
+    assert_eq!(receipt.index(), 14);
+    assert_eq!(whole(&log).begins, None);
+    let files = given_up(&log.dir()).unwrap();
+    assert_eq!(files, log.segments()[..2]);
+    for (file, begins) in files.iter().zip([4, 8]) {
+        std::fs::remove_file(file).unwrap();
+        assert_eq!(whole(&log).begins, Some(begins));
+        assert_eq!(first(&log), begins);
+    }
+    assert_eq!(given_up(&log.dir()).unwrap(), [] as [PathBuf; 0]);
+    fill(&mut journal, 0..6);
+    drop(journal);
+    // What an opening makes of it, and another round over what the first one left.
+    let mut journal = log.reopen();
+    fill(&mut journal, 0..6);
+    assert_eq!(whole(&log).entries, 27 - 8);
+    let next = until(&log, 999, 99).unwrap();
+    let _receipt = journal.prune(next, of(kind::PRUNE)).unwrap();
+    for file in given_up(&log.dir()).unwrap() {
+        std::fs::remove_file(file).unwrap();
+    }
+    assert_eq!(whole(&log).begins, Some(next));
+    drop(journal);
+    assert_eq!(log.reopen().next_index(), 28);
+    // Heads for the witness go on, too.
+    let mut follower = Follower::open(&log.dir(), next).unwrap();
+    assert!(follower.advance(28).unwrap());
+}
+
+#[test]
+fn what_goes_beyond_what_was_given_up_is_named() {
+    let (log, mut journal) = hours(14);
+    let _receipt = journal.prune(8, of(kind::PRUNE)).unwrap();
+    let segments = log.segments();
+    for (gone, begins) in [(&segments[..3], 12), (&segments[1..2], 4)] {
+        let copy = log.copy();
+        for file in gone {
+            std::fs::remove_file(copy.dir().join(name(file))).unwrap();
+        }
+        let report = copy.check();
+        assert_eq!(report.faults[0].kind, FaultKind::SegmentMissing);
+        assert!(report.faults[0].count > 0 && begins > 0);
+        assert!(copy.check().begins.is_none());
+    }
+}
+
+#[test]
+fn without_the_entry_a_header_gives_up_nothing() {
+    let (log, mut journal) = hours(14);
+    // A header can be made by anybody; only the log's keys make an entry.
+    let _receipt = journal.prune(8, of(kind::PROBE)).unwrap();
+    assert!(matches!(given_up(&log.dir()), Err(Error::Unsound(_))));
+    for file in &log.segments()[..2] {
+        std::fs::remove_file(file).unwrap();
+    }
+    let report = log.check();
+    assert_eq!(named(&report), [(FaultKind::Removed, Some(0))]);
+    assert_eq!(report.faults[0].count, 8);
+}
+
+#[test]
+fn what_comes_after_it_is_still_watched() {
+    let (log, mut journal) = hours(14);
+    let _receipt = journal.prune(8, of(kind::PRUNE)).unwrap();
+    for file in given_up(&log.dir()).unwrap() {
+        std::fs::remove_file(file).unwrap();
+    }
+    let path = &log.segments()[0];
+    let data = std::fs::read(path).unwrap();
+    let mut edited = data.clone();
+    edited[frames(path)[1].start + 40] ^= 1;
+    std::fs::write(path, edited).unwrap();
+    assert_eq!(named(&log.check())[0].1, Some(8));
+    std::fs::write(path, data).unwrap();
+    assert_eq!(whole(&log).begins, Some(8));
+}
