@@ -145,6 +145,9 @@ pub struct Waiting {
     pub until: u64,
     /// Those that were taken.
     pub approvals: Vec<Approval>,
+    /// The person who asks, where the trust statement lets his own approval count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_approval: Option<String>,
 }
 
 /// Answer of `GET /v1/requests`: what is open and the caller may approve, the oldest first.

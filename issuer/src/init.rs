@@ -135,6 +135,7 @@ fn make_trust(at: &Layout, trust_domain: &str) -> Result<(), Error> {
         rules: Rules {
             automatic: AllOr::All(All::All),
             approval: BTreeMap::new(),
+            self_approval: Vec::new(),
         },
         people: Vec::new(),
         carry: Vec::new(),

@@ -24,6 +24,7 @@ use crate::store::{Db, Outbox, Sqlite};
 use crate::tail;
 use crate::ticket::Ticket;
 use crate::witness;
+use statement::keys::KeyRing;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -155,7 +156,7 @@ pub async fn serve(
         Some(https) => Some(Away::new(https, hooks.socket).await?),
         None => None,
     };
-    let couriers = couriers(config, tuning, outgoing, (&db, authority.iss()), &stop).await?;
+    let couriers = couriers(config, tuning, outgoing, (&db, authority.ring()), &stop).await?;
     let listener = accept::bind(&config.socket).await?;
     let server = tokio::spawn(Server::new(Arc::clone(&app)).run(listener, stop.clone()));
     let (away, away_server) = match away {
@@ -241,17 +242,18 @@ async fn couriers(
     config: &Config,
     tuning: &Tuning,
     outgoing: Option<Outgoing>,
-    (db, iss): (&Db, &str),
+    (db, ring): (&Db, &KeyRing),
     stop: &Stop,
 ) -> Result<Vec<Courier>, Error> {
     let (woken, hear) = watch::channel(0);
     let outbox = Outbox {
-        source: iss.to_owned(),
+        source: ring.iss().to_owned(),
         hooks: config
             .hooks
             .iter()
             .map(|(name, hook)| (name.clone(), hook.events.clone()))
             .collect(),
+        ring: Some(ring.clone()),
         woken,
     };
     let mut couriers = Vec::new();

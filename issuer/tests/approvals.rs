@@ -212,6 +212,39 @@ async fn two_levels_end_in_a_grant_that_the_host_and_an_auditor_verify() {
     running.stop().await;
 }
 
+/// The policy cannot say it, the root keys can; and everybody who is asked is told.
+#[tokio::test]
+async fn an_own_approval_counts_where_the_trust_statement_says_so() {
+    let hands = Hands::new();
+    let place = demanding(&hands);
+    trust(&place, |c| c.rules.self_approval = vec!["admin".to_owned()]);
+    let running = place.start().await;
+    let client = place.client();
+    let host = Host::enrolled("a", &client).await;
+    let mut events = client.stream(&host.id, 0, None).await.expect("stream");
+    until_state(&mut events).await;
+    let request = host.request();
+    let jws = host.sign(&request);
+    client.submit(&jws).await.expect("answer");
+    let shown: Waiting = client
+        .call(&Call::show(&request.id), None)
+        .await
+        .expect("shown");
+    assert_eq!(shown.self_approval.as_deref(), Some("alice"));
+    let by = |key: &str| Some(hands.sign(key, NAMESPACE, &jws));
+    let half = approve(&client, &request.id, by("alice")).await;
+    let half = half.expect("alice is of ops");
+    assert_eq!(half.waiting_for.as_deref(), Some("1 of security"));
+    // She has had her place.
+    let second = approve(&client, &request.id, by("bob")).await;
+    assert_eq!(second.expect_err("ops is filled"), "403 not-asked");
+    let done = approve(&client, &request.id, by("carol")).await;
+    assert_eq!(done.expect("carol").status, Status::Accepted);
+    let grant = host.grant(&next(&mut events).await);
+    assert_eq!(grant.self_approver(), Some("alice"));
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn people_elsewhere_see_and_decide_what_is_theirs_and_nothing_unsigned_counts() {
     let hands = Hands::new();

@@ -379,6 +379,42 @@ async fn the_text_holds_what_an_approver_needs() {
 }
 
 #[tokio::test]
+async fn an_own_approval_is_told_loudly() {
+    let hands = Hands::new();
+    let mut place = Place::new();
+    place.roles(&roles());
+    trust(&place, |c| {
+        c.people = hands.people();
+        let need = Need {
+            group: "ops".to_owned(),
+            count: 1,
+        };
+        c.rules.approval = [("admin".to_owned(), vec![need])].into();
+        c.rules.self_approval = vec!["admin".to_owned()];
+    });
+    let receiver = Receiver::new(true);
+    let url = receiver.serve().await;
+    hook(&mut place, &url, &[What::Waiting, What::Approved]);
+    let running = place.start().await;
+    let client = place.client();
+    let host = Host::enrolled("a", &client).await;
+    let asked = host.request();
+    let jws = host.sign(&asked);
+    client.submit(&jws).await.expect("answer");
+    approve(&client, &hands, "alice", &asked.id, &jws).await;
+    let came = receiver.taken(2).await;
+    let (waiting, approved) = (event(&came[0]), event(&came[1]));
+    assert_eq!(waiting["data"]["self_approval"], "alice");
+    assert_eq!(approved["data"]["own_request"], true);
+    let said = |event: &Value| event["data"]["text"].as_str().expect("text").to_owned();
+    assert!(
+        said(&waiting).contains("\nself-approval: alice asks, and may be one of those who approve")
+    );
+    assert!(said(&approved).contains("alice APPROVED THE OWN REQUEST"));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_receiver_with_https_must_be_certified() {
     let mut place = Place::new();
     let authority = place.https();

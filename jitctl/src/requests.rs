@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use statement::claims::Request;
 use statement::detail::Detail;
 use statement::digest::sha256_b64;
+use statement::people::Approval;
 use statement::words::{self, root_equal, who};
 use std::io::{self, IsTerminal};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -188,7 +189,12 @@ fn since(unix: u64) -> u64 {
 }
 
 fn approved_by(waiting: &Waiting) -> String {
-    let all: Vec<&str> = waiting.approvals.iter().map(|a| a.by.as_str()).collect();
+    let own = waiting.self_approval.as_deref();
+    let name = |a: &Approval| match own == Some(a.by.as_str()) {
+        true => format!("{} (THE OWN REQUEST)", a.by),
+        false => a.by.clone(),
+    };
+    let all: Vec<String> = waiting.approvals.iter().map(name).collect();
     all.join(", ")
 }
 
@@ -197,6 +203,10 @@ fn short(waiting: &Waiting, asked: &Request) -> [Line; 2] {
     let risk = match root_equal(asked) {
         Some(_) => Line::new("  ROOT-EQUAL"),
         None => Line::new("  limited"),
+    };
+    let risk = match &waiting.self_approval {
+        Some(_) => risk.text("  SELF-APPROVAL"),
+        None => risk,
     };
     let first = Line::default()
         .styled(Style::Strong, &asked.id)
@@ -241,6 +251,13 @@ fn full(waiting: &Waiting, asked: &Request) -> Vec<Line> {
             .styled(Style::Bad, why),
         None => row("risk").text("limited, as far as what it names is safe"),
     });
+    if let Some(person) = &waiting.self_approval {
+        lines.push(
+            row("self")
+                .styled(Style::Bad, "SELF-APPROVAL: ")
+                .styled(Style::Bad, words::self_approval(person, &asked.role)),
+        );
+    }
     lines.push(match asked.not_before {
         0 => row("how long").text(format!(
             "{}, from the last approval on",
@@ -308,6 +325,7 @@ fn short_json(waiting: &Waiting, asked: &Request) -> Value {
         "status": word(waiting.standing),
         "waiting_for": waiting.waiting_for,
         "approved_by": waiting.approvals.iter().map(|a| &a.by).collect::<Vec<_>>(),
+        "self_approval": waiting.self_approval,
         "age_s": since(waiting.at),
         "expires_at": show::time(waiting.until),
     })

@@ -112,7 +112,8 @@ impl Settings for Ceiling {
 }
 
 impl Ceiling {
-    /// May a grant of this role rest on these approvals (none: it is automatic)?
+    /// May a grant of this role rest on these approvals (none: it is automatic)? Whom this host demands is somebody else
+    /// than who asks, whatever the trust statement lets count.
     ///
     /// # Errors
     /// The sentence that says what is missing.
@@ -124,9 +125,10 @@ impl Ceiling {
         if by.is_empty() && !automatic {
             return Err(format!("role {role} is not automatic on this host"));
         }
-        self.approval
-            .get(role)
-            .map_or(Ok(()), |wanted| met(wanted, by))
+        self.approval.get(role).map_or(Ok(()), |wanted| {
+            let others: Vec<Approver> = by.iter().filter(|a| !a.own).cloned().collect();
+            met(wanted, &others)
+        })
     }
 
     /// May a grant give this group?
@@ -173,6 +175,7 @@ mod tests {
             person: person.into(),
             groups: vec!["ops".into()],
             until: 0,
+            own: false,
         };
         let c = parse("").unwrap();
         assert_eq!(c.approved("admin", &[]), Ok(()));
@@ -185,6 +188,12 @@ mod tests {
         assert!(c.approved("admin", &[by("bob")]).is_err());
         assert_eq!(c.approved("admin", &[by("bob"), by("carol")]), Ok(()));
         assert_eq!(c.approved("logs", &[]), Ok(()));
+        let own = Approver {
+            own: true,
+            ..by("alice")
+        };
+        let why = c.approved("admin", &[own, by("bob")]).unwrap_err();
+        assert!(why.contains("only bob did"), "{why}");
         assert!(parse("[approval]\nadmin = []").is_err());
         assert!(parse("automatic = \"some\"").is_err());
     }

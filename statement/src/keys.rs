@@ -1,6 +1,6 @@
 //! Public keys and the ring of pinned keys that a trust statement stands for.
 
-use crate::claims::{Jwk, Typ};
+use crate::claims::{Jwk, Request, Typ};
 use crate::detail::{All, AllOr};
 use crate::people::{self, Account, Approval, Approver, Need, People, Person};
 use crate::sshsig::SshKey;
@@ -259,7 +259,8 @@ impl KeyRing {
         person.accounts.iter().filter(there).cloned().collect()
     }
 
-    /// Whose approval of a request of that account this is, checked as hosts check it for a grant that is made at `at`.
+    /// Whose approval of a request for that role of that account this is, checked as hosts check it for a grant that is
+    /// made at `at`.
     ///
     /// # Errors
     /// [`Refused::Approval`], also when nobody is known to have the account; [`Refused::Sshsig`].
@@ -267,13 +268,27 @@ impl KeyRing {
         &self,
         approval: &Approval,
         request: &str,
+        role: &str,
         (login, uid, host): (&str, u32, &str),
         at: u64,
     ) -> Result<Approver, Refused> {
         let requester = self
             .person_of(login, uid, host)
             .ok_or_else(people::unknown_requester)?;
-        people::one(approval, at, request.as_bytes(), &self.people, requester)
+        people::one(approval, at, request.as_bytes(), self, (role, requester))
+    }
+
+    /// Whether the root keys let whoever asks for this role be one of those who approve it.
+    pub fn own_approval_counts(&self, role: &str) -> bool {
+        self.rules.self_approval.iter().any(|r| r == role)
+    }
+
+    /// The person whose own approval of this request would count.
+    pub fn self_approver(&self, request: &Request) -> Option<&Person> {
+        let first = request.authorization_details.first()?;
+        let host = request.aud.first()?;
+        self.person_of(&first.login, first.uid, host)
+            .filter(|_| self.own_approval_counts(&request.role))
     }
 
     /// Who must approve a grant of this role, if the root keys say so.

@@ -3,6 +3,7 @@
 
 use crate::Refused;
 use crate::claims::Grant;
+use crate::keys::KeyRing;
 use crate::sshsig::{NAMESPACE, SshKey, SshSig};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,6 +83,8 @@ pub struct Approver {
     pub groups: Vec<String>,
     /// Unix seconds; from then on his word no longer counts.
     pub until: u64,
+    /// He asked for it himself: the root keys let his own approval count, and nobody else gave this one.
+    pub own: bool,
 }
 
 /// The map, ready to be asked. Made only from a verified trust statement.
@@ -154,13 +157,13 @@ impl People {
 }
 
 /// Verifies the approvals of a grant on host `host`: each is signed by a key of the person it names, over exactly these
-/// bytes, by a key valid at the grant's `iat`; no two are one person's, and none is the requester's. Whether they are
-/// enough is not said here: see [`met`].
+/// bytes, by a key valid at the grant's `iat`; no two are one person's, and none is the requester's where the root keys
+/// do not say that his own counts. Whether they are enough is not said here: see [`met`].
 pub(crate) fn verify(
     approvals: &[Approval],
     grant: &Grant,
     request: &[u8],
-    people: &People,
+    ring: &KeyRing,
     host: &str,
 ) -> Result<Vec<Approver>, Refused> {
     let refuse = |why: String| Err(Refused::Approval { why });
@@ -176,12 +179,13 @@ pub(crate) fn verify(
     let requester = grant
         .authorization_details
         .first()
-        .and_then(|d| people.of_account(&d.login, d.uid, host));
+        .and_then(|d| ring.people.of_account(&d.login, d.uid, host));
     let requester = requester.ok_or_else(unknown_requester)?;
+    let asked = (grant.role.as_str(), requester);
     let mut seen = BTreeSet::new();
     let mut approvers = Vec::new();
     for approval in approvals {
-        let approver = one(approval, grant.iat, request, people, requester)?;
+        let approver = one(approval, grant.iat, request, ring, asked)?;
         if !seen.insert(approver.person.clone()) {
             return refuse(format!("{} has approved twice", approver.person));
         }
@@ -196,17 +200,18 @@ pub(crate) fn unknown_requester() -> Refused {
     }
 }
 
-/// One approval, by somebody else than the requester and with a key that is valid at `at`.
+/// One approval of a request for `role`, with a key that is valid at `at`: by somebody else than the requester, or by
+/// himself where the root keys say so for that role. Issuer and hosts both ask this, and nothing else says it.
 pub(crate) fn one(
     approval: &Approval,
     at: u64,
     request: &[u8],
-    people: &People,
-    requester: &Person,
+    ring: &KeyRing,
+    (role, requester): (&str, &Person),
 ) -> Result<Approver, Refused> {
     let refuse = |why: String| Err(Refused::Approval { why });
     let signature = SshSig::parse(&approval.sig)?;
-    let known = people.of_key(signature.key());
+    let known = ring.people.of_key(signature.key());
     let Some((person, nbf, exp)) = known.filter(|(p, ..)| p.id == approval.by) else {
         return refuse(format!("{:?} has no such key", approval.by));
     };
@@ -217,13 +222,15 @@ pub(crate) fn one(
         ));
     }
     signature.verify(NAMESPACE, request)?;
-    if person.id == requester.id {
+    let own = person.id == requester.id;
+    if own && !ring.own_approval_counts(role) {
         return refuse(format!("{} has approved the own request", person.id));
     }
     Ok(Approver {
         person: person.id.clone(),
         groups: person.groups.clone(),
         until: exp,
+        own,
     })
 }
 

@@ -77,6 +77,9 @@ pub struct Rules {
     /// For each role, who must approve: all needs together, each person for one place.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub approval: BTreeMap<String, Vec<Need>>,
+    /// Roles of `approval` whose requester may be one of those who approve. Absent: nobody's own approval counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub self_approval: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

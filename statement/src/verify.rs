@@ -130,6 +130,12 @@ impl VerifiedGrant {
         &self.approvers
     }
 
+    /// The person who approved what he asked for himself, which the trust statement lets count.
+    pub fn self_approver(&self) -> Option<&str> {
+        let own = self.approvers.iter().find(|a| a.own);
+        own.map(|a| a.person.as_str())
+    }
+
     /// The bundle as received.
     pub fn bundle(&self) -> &str {
         &self.bundle
@@ -226,7 +232,7 @@ fn approvers(
         Mode::Breakglass => refuse("an issuer gives no break-glass grant"),
         Mode::Approved => {
             let request = request_jws.as_bytes();
-            let found = people::verify(approvals, grant, request, &ring.people, &me.host)?;
+            let found = people::verify(approvals, grant, request, ring, &me.host)?;
             match ring.needs(&grant.role) {
                 Some(needs) => {
                     people::met(needs, &found).map_err(|why| Refused::Approval { why })?;

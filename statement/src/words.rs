@@ -22,6 +22,13 @@ pub fn root_equal(asked: &Request) -> Option<String> {
         .find_map(Detail::root_equal)
 }
 
+/// That this person, who asks, may approve it himself.
+pub fn self_approval(person: &str, role: &str) -> String {
+    format!(
+        "{person} asks, and may be one of those who approve: the trust statement says so for role {role}"
+    )
+}
+
 /// What one detail gives, member by member; each further command has no name.
 pub fn gives(detail: &Detail) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();

@@ -157,6 +157,79 @@ fn a_removed_approver_counts_no_more() {
     assert!(unpinned.contains("unknown key"), "{unpinned}");
 }
 
+/// The ring of the next trust statement, as `change` makes it.
+fn ring_of(
+    world: &World,
+    change: &dyn Fn(&mut statement::trust::TrustClaims),
+) -> Result<statement::keys::KeyRing, statement::Refused> {
+    let mut claims = world.trust_claims();
+    change(&mut claims);
+    let by = [&world.roots[0].signer, &world.roots[1].signer];
+    let doc = sign::trust(&claims, &by).unwrap();
+    verify_first(&doc, &statement::digest::sha256_b64(doc.as_bytes())).map(|t| t.ring())
+}
+
+#[test]
+fn an_own_approval_counts_by_the_rule_of_the_root_keys_alone() {
+    let (world, hands) = (World::new(), Hands::new());
+    let may = |roles: &[&str]| {
+        let roles: Vec<String> = roles.iter().map(|r| (*r).to_owned()).collect();
+        ring_of(&world, &|c| c.rules.self_approval = roles.clone())
+    };
+    let (alice, bob) = (("alice", &hands.alice), ("bob", &hands.bob));
+    let verified = |bundle: &str, ring: &statement::keys::KeyRing| {
+        verify_grant(bundle, ring, &world.me()).map_err(|e| e.to_string())
+    };
+    let allowed = may(&["dba"]).unwrap();
+    let given = verified(&world.dba(&[alice, bob]), &allowed).unwrap();
+    assert_eq!(given.self_approver(), Some("alice"));
+    let given = verified(&world.dba(&[bob, ("carol", &hands.carol)]), &allowed).unwrap();
+    assert_eq!(given.self_approver(), None);
+    // Persons are counted as ever: the requester is one, under each name and with each key.
+    let why = verified(&world.dba(&[alice]), &allowed).unwrap_err();
+    assert!(why.contains("only alice did"), "{why}");
+    let why = verified(&world.dba(&[alice, alice]), &allowed).unwrap_err();
+    assert!(why.contains("alice has approved twice"), "{why}");
+    // No rule, and the rule of another role.
+    for other in [&[][..], &["root-all"]] {
+        let why = verified(&world.dba(&[alice, bob]), &may(other).unwrap()).unwrap_err();
+        assert!(why.contains("alice has approved the own request"), "{why}");
+    }
+    // The issuer asks the same of each approval as it comes.
+    let (asked, _) = asked("dba");
+    let request = world
+        .host
+        .signer
+        .sign(statement::claims::Typ::Request, &asked)
+        .unwrap();
+    let own = approval("alice", &hands.alice, request.as_bytes());
+    let who = ("alice", 1000, HOST);
+    assert!(
+        allowed
+            .approver(&own, &request, "dba", who, T0)
+            .unwrap()
+            .own
+    );
+    assert_eq!(allowed.self_approver(&asked).unwrap().id, "alice");
+    let none = may(&[]).unwrap();
+    assert!(none.approver(&own, &request, "dba", who, T0).is_err());
+    assert!(none.self_approver(&asked).is_none());
+    // Only a role that people must approve can have such a rule, and once.
+    for wrong in [&["admin"][..], &["dba", "dba"]] {
+        let why = may(wrong).unwrap_err().to_string();
+        assert!(why.contains("rules.self_approval"), "{why}");
+    }
+    // One that was signed before there was such a rule reads as one that has none.
+    let doc = world.trust();
+    assert!(!String::from_utf8_lossy(&payload(&doc)).contains("self_approval"));
+}
+
+/// What a trust statement's signatures are over.
+fn payload(doc: &str) -> Vec<u8> {
+    let doc: serde_json::Value = serde_json::from_str(doc).unwrap();
+    statement::digest::decode(doc["payload"].as_str().unwrap()).unwrap()
+}
+
 /// Every way to give persons to places, tried one after the other.
 fn by_trying(places: &[String], free: &[Approver]) -> bool {
     let Some((place, rest)) = places.split_first() else {
@@ -181,11 +254,35 @@ proptest! {
         let needs: Vec<Need> =
             counts.iter().enumerate().map(|(n, count)| Need { group: name(n), count: *count }).collect();
         let approvers: Vec<Approver> = groups.iter().enumerate().map(|(n, g)| Approver {
-            person: n.to_string(), groups: g.iter().map(|g| name(*g)).collect(), until: 0,
+            person: n.to_string(), groups: g.iter().map(|g| name(*g)).collect(), until: 0, own: false,
         }).collect();
         let places: Vec<String> =
             needs.iter().flat_map(|n| (0..n.count).map(|_| n.group.clone())).collect();
         prop_assert_eq!(met(&needs, &approvers).is_ok(), by_trying(&places, &approvers));
+    }
+
+    /// Whoever approves, for whichever role: a grant counts its requester if and only if the root keys let that role, and
+    /// even so needs as many persons as ever.
+    #[test]
+    fn nobody_approves_for_himself_unless_the_role_says_so(
+        who in prop::sample::subsequence(vec!["alice", "bob", "carol"], 1..4), role in 0..2usize, rule in 0..4usize,
+    ) {
+        let (world, hands) = (World::new(), Hands::new());
+        let role = ["dba", "root-all"][role];
+        let rules = [vec![], vec!["dba"], vec!["root-all"], vec!["dba", "root-all"]][rule].clone();
+        let own: Vec<String> = rules.iter().map(|r| (*r).to_owned()).collect();
+        let ring = ring_of(&world, &|c| c.rules.self_approval = own.clone()).unwrap();
+        let (asked, given) = asked(role);
+        let key = |who: &str| match who {
+            "alice" => &hands.alice,
+            "bob" => &hands.bob,
+            _ => &hands.carol,
+        };
+        let bundle = world.approved(&asked, &given, &|r| who.iter().map(|w| approval(w, key(w), r)).collect());
+        let needs_carol = role == "root-all";
+        let enough = who.len() >= 2 && (!needs_carol || who.contains(&"carol"));
+        let counts = !who.contains(&"alice") || rules.contains(&role);
+        prop_assert_eq!(verify_grant(&bundle, &ring, &world.me()).is_ok(), enough && counts);
     }
 
     /// 2,000 signatures with up to five changes each: nothing panics, nothing is believed.

@@ -76,6 +76,25 @@ fn demand(issuer: &Host, host: &Host) {
     ];
     people[0]["accounts"] = json!([{ "login": "alice", "uid": uid, "domain": domain }]);
 
+    rotate(issuer, |next| {
+        next["people"] = json!(people);
+        next["rules"]["approval"] = json!({ "admin": [
+            { "group": "ops", "count": 1 }, { "group": "security", "count": 1 },
+        ] });
+    });
+    host.wait_for(
+        "the trust statement",
+        Duration::from_secs(40),
+        "jitctl log show --json | grep -q '\"type\":\"trust\"'",
+    );
+    issuer.write(
+        "/etc/jit/jitctl.toml",
+        "issuer = \"https://10.77.0.1:8443\"\nca = \"/etc/jit/tls/ca.pem\"\n",
+    );
+}
+
+/// The next trust statement, in force at the issuer.
+fn rotate(issuer: &Host, change: impl FnOnce(&mut Value)) {
     let as_issuer = |script: &str| {
         issuer
             .run(&[
@@ -92,23 +111,11 @@ fn demand(issuer: &Host, host: &Host) {
     as_issuer("jit-issuer trust rotate --draft next.json");
     let file = "/var/lib/jit-issuer/next.json";
     let mut next: Value = serde_json::from_str(&issuer.read(file)).unwrap();
-    next["people"] = json!(people);
-    next["rules"]["approval"] = json!({ "admin": [
-        { "group": "ops", "count": 1 }, { "group": "security", "count": 1 },
-    ] });
+    change(&mut next);
     issuer.write(file, &next.to_string());
     as_issuer("jit-issuer trust sign next.json --key keys/root.pk8");
     as_issuer("jit-issuer trust rotate --install next.json");
     issuer.run(&["systemctl", "restart", "jit-issuer"]).ok();
-    host.wait_for(
-        "the trust statement",
-        Duration::from_secs(40),
-        "jitctl log show --json | grep -q '\"type\":\"trust\"'",
-    );
-    issuer.write(
-        "/etc/jit/jitctl.toml",
-        "issuer = \"https://10.77.0.1:8443\"\nca = \"/etc/jit/tls/ca.pem\"\n",
-    );
 }
 
 /// One who approves, with the ssh-agent of the own session.
@@ -260,7 +267,44 @@ fn what_two_people_sign_elsewhere_ends_in_sudo_here_and_what_they_did_not_sign_d
             "! ls /var/lib/jit/grants /var/lib/jit/ended | grep -q json",
         );
         stolen(issuer, host, &mut alice, &like);
+        own_approval(issuer, host, &mut alice);
     });
+}
+
+/// The root keys, and nobody else, let it count: and then nobody can overlook it.
+fn own_approval(issuer: &Host, host: &Host, alice: &mut Shell) {
+    alice.run("jitctl drop --all").ok();
+    host.run(&["systemctl", "start", "jit-link"]).ok();
+    rotate(issuer, |next| {
+        next["rules"]["self_approval"] = json!(["admin"]);
+    });
+    host.wait_for(
+        "the next trust statement",
+        Duration::from_secs(40),
+        "jitctl log show --json | grep -c '\"type\":\"trust\"' | grep -qx 2",
+    );
+    let id = ask(alice, "");
+    let yes = format!("jitctl approve {id} --yes");
+    person(issuer, "alice", &yes)
+        .ok()
+        .says("SELF-APPROVAL: alice asks")
+        .says("still waits for 1 of security");
+    person(issuer, "carol", &yes)
+        .ok()
+        .says("by alice (THE OWN REQUEST)")
+        .says("Approved and granted");
+    alice.expect("Now run: sudo");
+    alice.prompt();
+    alice.run("sudo -n id -u").ok().says("0");
+    let record = host.wait_record("the grant", |r| {
+        r["type"] == "grant" && r["request"] == id.as_str()
+    });
+    assert_eq!(record["detail"]["self_approved_by"], "alice");
+    let alert = host.wait_record("the alert", |r| r["detail"]["code"] == "self-approved");
+    assert_eq!(alert["grant"], record["grant"]);
+    host.sh(&format!("jitctl explain {id}"))
+        .ok()
+        .says("approved by alice (THE OWN REQUEST), carol");
 }
 
 /// The id within the script that waits for a withdrawal.

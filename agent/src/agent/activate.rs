@@ -6,7 +6,7 @@ use crate::deadline::Deadline;
 use crate::effects::groups;
 use crate::effects::units::TimerAt;
 use crate::store::grants::{self, Cause, GrantFile, Phase};
-use journal::{Receipt, kind};
+use journal::{Receipt, Record, kind};
 use settings::ceiling::Ceiling;
 use statement::claims::Mode;
 use statement::detail::{Detail, OnEnd};
@@ -88,7 +88,37 @@ fn refuse_twins(wanted: &[String], ceiling: &Ceiling) -> Result<(), String> {
     }
 }
 
+/// Who approved it, and apart from that, who of them had asked for it himself.
+pub(super) fn with_approvers(record: Record, grant: &VerifiedGrant) -> Record {
+    let by: Vec<&str> = grant
+        .approvers()
+        .iter()
+        .map(|a| a.person.as_str())
+        .collect();
+    if by.is_empty() {
+        return record;
+    }
+    let record = record.detail("approved_by", by);
+    match grant.self_approver() {
+        Some(person) => record.detail("self_approved_by", person),
+        None => record,
+    }
+}
+
 impl Agent {
+    /// The trust statement lets it count, and nobody shall overlook it.
+    pub(super) fn cry_own(&self, jti: &str, grant: &VerifiedGrant) {
+        if let Some(person) = grant.self_approver() {
+            let why = format!(
+                "{person} approved the own request for role {}, as the trust statement lets count",
+                grant.claims().role
+            );
+            let record = self.note(kind::ALERT).grant(jti);
+            let record = record.detail("code", "self-approved");
+            self.log.later(record.detail("why", why));
+        }
+    }
+
     /// Put a stored grant in force. Journal first: the receipt of its `grant` record is held for the whole of it.
     pub(super) async fn activate(self: &Rc<Self>, jti: &str) {
         self.core.borrow_mut().arming.insert(jti.to_owned());
@@ -161,15 +191,7 @@ impl Agent {
                 .detail("scope", scope(&claims.authorization_details))
                 .detail("policy", claims.policy.rule.clone())
                 .detail("kid", stored.grant.kid());
-            let by: Vec<String> = stored
-                .grant
-                .approvers()
-                .iter()
-                .map(|a| a.person.clone())
-                .collect();
-            if !by.is_empty() {
-                record = record.detail("approved_by", by);
-            }
+            record = with_approvers(record, &stored.grant);
             if let Some(asker) = stored.grant.asked_by() {
                 record = record
                     .detail("asked_by", asker.person.as_str())
@@ -184,6 +206,9 @@ impl Agent {
             (stored.file.clone(), record)
         };
         let receipt = self.log.append(record).await.map_err(|e| e.to_string())?;
+        if let Some(stored) = self.core.borrow().grants.get(jti) {
+            self.cry_own(jti, &stored.grant);
+        }
         self.witness_after(&receipt, &details, emergency).await?;
         self.still_arming(jti)?;
         Ok((file, receipt))

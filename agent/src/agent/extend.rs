@@ -5,7 +5,7 @@
 //! Order: verify → compare → persist → journal → timer n+1 → stop timer n → the new end counts. A crash in between is
 //! completed at the next start, or the grant ends when it would have ended.
 
-use super::activate::UNITS_PATIENCE;
+use super::activate::{UNITS_PATIENCE, with_approvers};
 use super::elevate::error;
 use super::outcome::unreachable;
 use super::{Agent, Outcome, Stored, accept, say};
@@ -408,6 +408,7 @@ impl Agent {
                 .detail("groups", stored.file.groups.clone())
                 .detail("policy", claims.policy.rule.clone())
                 .detail("kid", newest.kid());
+            record = with_approvers(record, newest);
             if let Some(t) = &claims.ticket {
                 record = record.ticket(t.as_str());
             }
@@ -417,6 +418,9 @@ impl Agent {
             (stored.file.clone(), record)
         };
         let receipt = self.log.append(record).await.map_err(|e| e.to_string())?;
+        if let Some(stored) = self.core.borrow().grants.get(jti) {
+            self.cry_own(jti, stored.newest());
+        }
         self.witness_after(&receipt, &details, false).await?;
         self.still_extending(jti)?;
         self.start_next(&file).await?;

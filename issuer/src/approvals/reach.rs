@@ -91,6 +91,6 @@ pub(super) fn verified(
     // A request is for one host; a person's is made elsewhere.
     let host = request.aud.first().map_or("", String::as_str);
     let who = (login, uid, host);
-    let approver = ring.approver(&approval, request.jws(), who, now)?;
+    let approver = ring.approver(&approval, request.jws(), &request.role, who, now)?;
     Ok((approval, approver))
 }

@@ -1,13 +1,14 @@
 //! What a hook is told, as CloudEvents 1.0: facts as members, and a text that holds all an approver needs.
 
 use crate::error::Error;
-use crate::store::Asked;
+use crate::store::{Asked, Outbox};
 use jiff::Timestamp;
 use policy::duration;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 use settings::outgoing::What;
 use statement::claims::Request;
+use statement::keys::KeyRing;
 use statement::{id, words};
 use std::fmt::Write;
 
@@ -60,13 +61,13 @@ pub struct Event {
 }
 
 impl Happened<'_> {
-    /// `source`: the issuer's id; `at`: Unix seconds, now; `name`: what the issuer calls a host.
+    /// `at`: Unix seconds, now; `name`: what the issuer calls a host.
     ///
     /// # Errors
     /// [`Error::Random`].
     pub fn render(
         &self,
-        source: &str,
+        outbox: &Outbox,
         at: u64,
         name: impl FnOnce(&str) -> Result<Option<String>, Error>,
     ) -> Result<Event, Error> {
@@ -81,7 +82,7 @@ impl Happened<'_> {
                 (
                     format!("request {}", asked.hash),
                     asked.id.clone(),
-                    of_request(self.what, asked, &name, more),
+                    of_request(self.what, asked, &name, more, outbox.ring.as_ref()),
                 )
             }
             Of::Many {
@@ -110,7 +111,7 @@ impl Happened<'_> {
         let body = json!({
             "specversion": "1.0",
             "id": id,
-            "source": source,
+            "source": outbox.source,
             "type": format!("org.jitctl.{}.v1", self.what.name()),
             "subject": subject,
             "time": time(at),
@@ -122,11 +123,19 @@ impl Happened<'_> {
     }
 }
 
-fn of_request(what: What, asked: &Asked, name: &str, more: More<'_>) -> Value {
+fn of_request(
+    what: What,
+    asked: &Asked,
+    name: &str,
+    more: More<'_>,
+    ring: Option<&KeyRing>,
+) -> Value {
     // It was verified when it came.
     let request = statement::unverified_request(&asked.jws).ok();
+    let own = request.as_ref().and_then(|r| ring?.self_approver(r));
+    let own = own.map(|person| person.id.as_str());
     let mut data = json!({
-        "text": text(what, asked, request.as_ref(), name, more),
+        "text": text(what, asked, request.as_ref(), name, (more, own)),
         "request": asked.id,
         "host": asked.host,
         "host_name": name,
@@ -148,8 +157,12 @@ fn of_request(what: What, asked: &Asked, name: &str, more: More<'_>) -> Value {
             data["waiting_for"] = json!(whom);
             data["expires_at"] = json!(time(until));
             data["approve"] = json!(format!("jitctl approve {}", asked.id));
+            data["self_approval"] = json!(own);
         }
-        More::Person(person) => data["person"] = json!(person),
+        More::Person(person) => {
+            data["person"] = json!(person);
+            data["own_request"] = json!(own == Some(person));
+        }
         More::Detail(detail) => data["detail"] = json!(detail),
         More::Grant(jti, exp) => {
             data["grant"] = json!(jti);
@@ -173,7 +186,7 @@ fn text(
     asked: &Asked,
     request: Option<&Request>,
     name: &str,
-    more: More<'_>,
+    (more, own): (More<'_>, Option<&str>),
 ) -> String {
     let Some(request) = request else {
         return format!("Request {}: {}.", asked.id, what.name());
@@ -183,6 +196,9 @@ fn text(
     let of = format!("{who} on {} as {role}", name);
     let mut text = match more {
         More::Waiting(whom, _) => format!("{of}: waits for {}.", whom),
+        More::Person(person) if own == Some(person) => {
+            format!("{of}: {person} APPROVED THE OWN REQUEST, as the trust statement lets count.")
+        }
         More::Person(person) => format!("{of}: {} approved.", person),
         More::Detail(detail) => format!("{of}: {}. {}", what.name(), detail),
         More::Grant(_, exp) => format!("{of}: granted until {}.", time(exp)),
@@ -216,6 +232,9 @@ fn text(
     row("why", &request.reason);
     row("ticket", request.ticket.as_deref().unwrap_or("none"));
     if let More::Waiting(_, until) = more {
+        if let Some(own) = own {
+            row("self-approval", &words::self_approval(own, role));
+        }
         row("dies", &time(until));
         row("to approve", &format!("jitctl approve {}", asked.id));
         row(

@@ -19,6 +19,7 @@ use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use serde::Deserialize;
 use statement::claims::Purpose;
+use statement::keys::KeyRing;
 use statement::people::{Approval, Format};
 use statement::sshsig::SshSig;
 use std::collections::BTreeMap;
@@ -110,7 +111,8 @@ pub async fn list(
     let by = who(&app, caller, &headers, (&method, &uri, b""))?;
     let open = approvals::list(&app.db, &app.authority, by).await?;
     let names = names(&app).await?;
-    let requests = open.into_iter().map(|w| shown(w, &names)).collect();
+    let ring = app.authority.ring();
+    let requests = open.into_iter().map(|w| shown(w, &names, ring)).collect();
     Ok(Json(WaitingList { requests }))
 }
 
@@ -131,7 +133,8 @@ pub async fn show(
     let by = who(&app, caller, &headers, (&method, &uri, b""))?;
     let Query(Which { id }) = which.map_err(|e| Fault::malformed(e.body_text()))?;
     let found = approvals::show(&app.db, &app.authority, by, id).await?;
-    Ok(Json(shown(found, &names(&app).await?)))
+    let names = names(&app).await?;
+    Ok(Json(shown(found, &names, app.authority.ring())))
 }
 
 /// The signature over the request says who it is; without one it is root of this box.
@@ -208,8 +211,12 @@ async fn names(app: &App) -> Result<BTreeMap<String, String>, Fault> {
     Ok(hosts.into_iter().map(|h| (h.id, h.name)).collect())
 }
 
-fn shown(stored: Stored, names: &BTreeMap<String, String>) -> Waiting {
+fn shown(stored: Stored, names: &BTreeMap<String, String>, ring: &KeyRing) -> Waiting {
+    // It was verified when it came.
+    let request = statement::unverified_request(&stored.asked.jws).ok();
+    let own = request.and_then(|r| ring.self_approver(&r).map(|p| p.id.clone()));
     Waiting {
+        self_approval: own,
         host_name: names.get(&stored.asked.host).cloned().unwrap_or_default(),
         id: stored.asked.id,
         request: stored.asked.jws,

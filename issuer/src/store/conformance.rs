@@ -438,6 +438,7 @@ fn outbox(hook: &str, wants: &[What]) -> (Outbox, watch::Receiver<u64>) {
         Outbox {
             source,
             hooks,
+            ring: None,
             woken,
         },
         hear,

@@ -20,6 +20,7 @@ use crate::error::Error;
 use api::{HostSays, Kind, Seen, Standing, Status, Trouble};
 use settings::outgoing::What;
 use statement::claims::{Jwk, Target};
+use statement::keys::KeyRing;
 use statement::people::Need;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -246,6 +247,8 @@ pub struct Outbox {
     pub source: String,
     /// Names, and what each wants to hear of.
     pub hooks: Vec<(String, Vec<What>)>,
+    /// Says whose own approval counts; none: nobody's does.
+    pub ring: Option<KeyRing>,
     /// Changes when there is something new.
     pub woken: watch::Sender<u64>,
 }

@@ -24,7 +24,7 @@ pub fn put(tx: &Connection, outbox: Option<&Outbox>, happened: &Happened<'_>) ->
     // Not the time of the request, which may have waited for days.
     let at = clock::unix();
     let name = |id: &str| Ok(hosts::one(tx, "id = ?1", id)?.map(|h| h.name));
-    let event = happened.render(&outbox.source, at, name)?;
+    let event = happened.render(outbox, at, name)?;
     for (hook, _) in wanting() {
         tx.prepare_cached(
             "INSERT INTO outbox (hook, line, id, at, body, tries, next) VALUES (?1, ?2, ?3, ?4, ?5, 0,

@@ -81,6 +81,9 @@ pub fn all(t: &TrustClaims) -> Vec<String> {
             needs.join(" and ")
         ));
     }
+    out.extend(t.rules.self_approval.iter().map(|role| {
+        format!("WHOEVER ASKS FOR ROLE {role} MAY BE ONE OF THOSE WHO APPROVE IT: the own approval counts.")
+    }));
     for p in &t.people {
         out.push(match p.groups.is_empty() {
             true => format!("{} is in no group of approvers.", p.id),

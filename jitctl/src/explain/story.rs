@@ -193,11 +193,16 @@ pub fn said(record: &Value) -> String {
             word(&detail["again"]).unwrap_or_default()
         ),
         kind::GRANT | kind::EXTEND => {
+            let own = word(&detail["self_approved_by"]);
             let by: Vec<String> = detail["approved_by"]
                 .as_array()
                 .into_iter()
                 .flatten()
                 .filter_map(word)
+                .map(|who| match own.as_ref() == Some(&who) {
+                    true => format!("{who} (THE OWN REQUEST)"),
+                    false => who,
+                })
                 .collect();
             let approved = match by.as_slice() {
                 [] => String::new(),
@@ -230,6 +235,7 @@ pub fn said(record: &Value) -> String {
         kind::PROOF if record["decision"] == "proven" => {
             "the kernel shows that nothing of it is left".to_owned()
         }
+        kind::ALERT => format!("ALERT: {}", why()),
         kind::PROOF => "not shown to be gone: see the record".to_owned(),
         other => other.to_owned(),
     }
@@ -289,6 +295,9 @@ mod tests {
             said(&all[1].record)
                 .contains("given by rule \"approve 1\" of the policy, approved by bob until 1970")
         );
+        let mut own = all[1].record.clone();
+        own["detail"]["self_approved_by"] = json!("bob");
+        assert!(said(&own).contains(", approved by bob (THE OWN REQUEST) until"));
         assert!(Story::of_id("X", &[]).is_none());
     }
 

@@ -28,6 +28,7 @@ fn waiting() -> Waiting {
         at: 1_795_182_000,
         until: 1_795_185_600,
         approvals: vec![],
+        self_approval: None,
     }
 }
 
@@ -59,6 +60,30 @@ fn an_approver_sees_all_that_is_signed() {
     ] {
         assert!(shown.contains(must), "{must}\n{shown}");
     }
+}
+
+#[test]
+fn an_own_approval_is_loud_before_anybody_signs_and_after() {
+    let plain = text(&full(&waiting(), &asked())) + &text(&short(&waiting(), &asked()));
+    assert!(!plain.contains("SELF"), "{plain}");
+    let given = |by: &str| Approval {
+        fmt: statement::people::Format::Sshsig,
+        by: by.to_owned(),
+        sig: String::new(),
+    };
+    let mut own = waiting();
+    own.self_approval = Some("alice".to_owned());
+    own.approvals = vec![given("alice"), given("bob")];
+    let shown = text(&full(&own, &asked()));
+    for must in [
+        "self      SELF-APPROVAL: alice asks, and may be one of those who approve",
+        "for role admin",
+        "approved  by alice (THE OWN REQUEST), bob",
+    ] {
+        assert!(shown.contains(must), "{must}\n{shown}");
+    }
+    assert!(text(&short(&own, &asked())).contains("ROOT-EQUAL  SELF-APPROVAL"));
+    assert_eq!(short_json(&own, &asked())["self_approval"], "alice");
 }
 
 #[test]
@@ -118,6 +143,7 @@ fn json_names_are_frozen() {
             "role",
             "root_equal",
             "seconds",
+            "self_approval",
             "status",
             "ticket",
             "uid",

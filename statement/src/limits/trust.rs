@@ -7,6 +7,7 @@ use crate::detail::AllOr;
 use crate::people::{Need, Person};
 use crate::sshsig::SshKey;
 use crate::trust::Rules;
+use std::collections::BTreeSet;
 
 /// Places that one role's needs may have together.
 const MAX_PLACES: u32 = 16;
@@ -23,7 +24,19 @@ pub(super) fn rules(rules: &Rules) -> Result<(), Refused> {
         role_name(role)?;
         needs(wanted)?;
     }
-    Ok(())
+    // A role that nobody must approve has no approvals to count.
+    let own = &rules.self_approval;
+    rule(
+        own.iter().all(|r| rules.approval.contains_key(r)),
+        "rules.self_approval",
+        "only roles of rules.approval",
+    )?;
+    let mut seen = BTreeSet::new();
+    rule(
+        own.iter().all(|r| seen.insert(r)),
+        "rules.self_approval",
+        "each role once",
+    )
 }
 
 /// Who must approve: 1 to 4 groups, at most 16 persons together.

@@ -192,6 +192,7 @@ impl World {
                 approval: people::needs()
                     .map(|(role, needs)| (role.to_owned(), needs))
                     .into(),
+                self_approval: vec![],
             },
             people: people::people(),
             carry: vec![],
