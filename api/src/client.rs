@@ -29,6 +29,8 @@ const IDLE: Duration = Duration::from_secs(3 * crate::HEARTBEAT_S);
 /// Bytes of an answer's head.
 const HEAD_MAX: usize = 16 * 1024;
 
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// Bytes of a witness's answer: a few signature lines.
 const SAID_MAX: usize = 16 * 1024;
 
@@ -108,6 +110,15 @@ impl Client {
         self.post(path::REVOCATIONS, revoke).await
     }
 
+    /// The same, once: an answer that is lost is asked for again. `key`: made for this call alone, 16 to 128 letters, digits,
+    /// `-` and `_`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn revoke_once(&self, revoke: &Revoke, key: &str) -> Result<Revoked, Error> {
+        self.post_once(path::REVOCATIONS, revoke, key).await
+    }
+
     /// Makes a host known, on the issuer's box.
     ///
     /// # Errors
@@ -128,6 +139,14 @@ impl Client {
     /// [`Error`].
     pub async fn new_token(&self, ask: &NewToken) -> Result<MadeToken, Error> {
         self.post(path::ENROL_TOKENS, ask).await
+    }
+
+    /// The same, once; as [`Self::revoke_once`].
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn new_token_once(&self, ask: &NewToken, key: &str) -> Result<MadeToken, Error> {
+        self.post_once(path::ENROL_TOKENS, ask, key).await
     }
 
     /// Hands in what a host signed about itself: exactly these bytes of a [`crate::Receipt`], with its word for them.
@@ -314,6 +333,28 @@ impl Client {
         let body = serde_json::to_vec(body).map_err(|e| Error::Garbled(e.to_string()))?;
         let request = self.request(Method::POST, to, Bytes::from(body))?;
         self.whole(request).await
+    }
+
+    /// With a key that makes the issuer do it once; whether the first try reached it does not matter then.
+    async fn post_once<A: DeserializeOwned>(
+        &self,
+        to: &str,
+        body: &impl Serialize,
+        key: &str,
+    ) -> Result<A, Error> {
+        let body = serde_json::to_vec(body).map_err(|e| Error::Garbled(e.to_string()))?;
+        let body = Bytes::from(body);
+        let key = HeaderValue::try_from(format!("\"{key}\""))
+            .map_err(|e| Error::Garbled(e.to_string()))?;
+        let post = async || {
+            let mut request = self.request(Method::POST, to, body.clone())?;
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key.clone());
+            self.whole(request).await
+        };
+        match post().await {
+            Err(Error::Broken(_)) => post().await,
+            answer => answer,
+        }
     }
 
     fn request(

@@ -1,5 +1,6 @@
 //! Commands that ask the running issuer through its own socket.
 
+use crate::authority::random;
 use crate::breakglass;
 use crate::clock;
 use crate::config::Config;
@@ -7,6 +8,7 @@ use crate::error::Error;
 use crate::out;
 use api::{AcceptLog, AddBreakglass, Client, Decommission, HostInfo, NewToken, Rename};
 use clap::{Args, Subcommand};
+use statement::digest::encode;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -65,13 +67,15 @@ fn duration(text: &str) -> Result<u64, String> {
 /// # Errors
 /// [`Error::Asked`].
 pub async fn enrol_token(config: &Config, ask: &EnrolToken) -> Result<(), Error> {
+    let wanted = NewToken {
+        host: ask.host.clone(),
+        labels: ask.labels.iter().cloned().collect(),
+        life_s: ask.life_s,
+        replace: ask.replace,
+    };
+    let key = encode(&random::<16>()?);
     let made = Client::unix(&config.socket)
-        .new_token(&NewToken {
-            host: ask.host.clone(),
-            labels: ask.labels.iter().cloned().collect(),
-            life_s: ask.life_s,
-            replace: ask.replace,
-        })
+        .new_token_once(&wanted, &key)
         .await
         .map_err(Error::Asked)?;
     out::say(format_args!("{}", made.token));

@@ -6,9 +6,11 @@ use crate::exit::{Code, Exit};
 use crate::failure::{Failure, SCHEMA_VERSION};
 use crate::host;
 use crate::interrupt::runtime;
+use crate::person::random;
 use api::{Client, Error, HostInfo};
 use serde_json::json;
 use statement::claims::Target;
+use statement::digest::encode;
 use wire::nss;
 
 pub fn command(ctx: &Context, args: &args::Revoke) -> Result<u8, Failure> {
@@ -23,8 +25,9 @@ pub fn command(ctx: &Context, args: &args::Revoke) -> Result<u8, Failure> {
         target,
         reason: args.reason.clone(),
     };
+    let key = encode(&random::<16>()?);
     let revoked = runtime()?
-        .block_on(Client::unix(host::ISSUER_SOCK).revoke(&revoke))
+        .block_on(Client::unix(host::ISSUER_SOCK).revoke_once(&revoke, &key))
         .map_err(|e| refusal(&e))?;
     ctx.out
         .json(&json!({ "schema_version": SCHEMA_VERSION, "serial": revoked.serial }));

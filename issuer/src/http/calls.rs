@@ -1,6 +1,7 @@
 //! The calls with one answer.
 
 use super::App;
+use super::again::Again;
 use super::asked;
 use super::people;
 use super::problem::Fault;
@@ -14,7 +15,7 @@ use api::{BackedUp, Health, Revoke, Revoked, Submit, Submitted};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
@@ -55,13 +56,16 @@ pub async fn requests(State(app): State<Arc<App>>, body: Body) -> Answer<Submitt
 pub async fn revocations(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     body: Body,
 ) -> Answer<Revoked> {
     // The table lets nobody else come here.
     let Caller::Here(Peer { uid: by }) = caller else {
         return Err(Fault::from(Refusal::NotAllowed));
     };
-    let Revoke { target, reason } = read(body).await?;
+    let bytes = read_bytes(body).await?;
+    let again = Again::of(caller, &headers, (api::path::REVOCATIONS, &bytes))?;
+    let Revoke { target, reason } = parse(&bytes)?;
     if matches!(target, Target::Approver(_)) {
         return Err(Fault::invalid(
             "A target is a grant, a sub, a host, a kid or issued_before.",
@@ -77,15 +81,26 @@ pub async fn revocations(
     let done = app
         .db
         .call(move |core| {
-            core.store.revoke(&target, by, now, &mut |next| {
+            if let Some(again) = &again
+                && let Some(first) = again.before::<Revoked>(core, now)?
+            {
+                return Ok(first.map(|Revoked { serial }| Revoking::Before { serial }));
+            }
+            let done = core.store.revoke(&target, by, now, &mut |next| {
                 let next = Next {
                     reach: next.reach.max(reach),
                     ..next.clone()
                 };
                 authority.revocation(&target, &reason, now, &next)
-            })
+            })?;
+            if let (Some(again), Revoking::Done { serial } | Revoking::Before { serial }) =
+                (&again, &done)
+            {
+                again.keep(core, &Revoked { serial: *serial }, now)?;
+            }
+            Ok(Ok(done))
         })
-        .await?;
+        .await??;
     app.wake.notify_one();
     match done {
         Revoking::Done { serial } => {

@@ -1,6 +1,7 @@
 //! Making hosts known, and letting them go.
 
 use super::App;
+use super::again::Again;
 use super::calls::{Answer, parse, read, read_bytes};
 use super::host::{self, fits};
 use super::problem::Fault;
@@ -149,13 +150,20 @@ fn key_in_use() -> Fault {
 }
 
 /// A place for a host, and the text that lets it take it.
-pub async fn new_token(State(app): State<Arc<App>>, body: Body) -> Answer<MadeToken> {
+pub async fn new_token(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<MadeToken> {
+    let bytes = read_bytes(body).await?;
+    let again = Again::of(caller, &headers, (api::path::ENROL_TOKENS, &bytes))?;
     let NewToken {
         host: name,
         labels,
         life_s,
         replace,
-    } = read(body).await?;
+    } = parse(&bytes)?;
     if !(1..=LIFE_MAX).contains(&life_s) {
         return Err(Fault::invalid("A token lives 1 to 900 seconds."));
     }
@@ -194,14 +202,27 @@ pub async fn new_token(State(app): State<Arc<App>>, body: Body) -> Answer<MadeTo
     let token = text
         .encode()
         .map_err(|e| Fault::invalid(format!("No token can be made: {e}.")))?;
-    app.db
-        .call(move |core| core.store.add_token(&place, now))
-        .await?;
-    out::info(format_args!("made a token for {host}"));
-    Ok(Json(MadeToken {
+    let made = MadeToken {
         token,
         exp: text.exp,
-    }))
+    };
+    let made = app
+        .db
+        .call(move |core| {
+            if let Some(again) = &again
+                && let Some(first) = again.before(core, now)?
+            {
+                return Ok(first);
+            }
+            core.store.add_token(&place, now)?;
+            if let Some(again) = &again {
+                again.keep(core, &made, now)?;
+            }
+            Ok(Ok(made))
+        })
+        .await??;
+    out::info(format_args!("made a token for {host}"));
+    Ok(Json(made))
 }
 
 /// The id of the host of that name: its own if it is known, else a new one.

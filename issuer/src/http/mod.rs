@@ -2,6 +2,7 @@
 
 pub mod accept;
 mod activity;
+mod again;
 mod asked;
 pub mod away;
 mod calls;

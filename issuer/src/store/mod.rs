@@ -3,6 +3,7 @@
 //! Counters are taken in the transaction that uses them: the order of commits is the order of numbers, and a
 //! number that was not committed is used again. Only `state_seq` is reserved ahead, in blocks.
 
+mod answered;
 #[cfg(test)]
 mod conformance;
 mod hosts;
@@ -13,6 +14,7 @@ mod waiting;
 mod witness;
 mod worker;
 
+pub use answered::Answered;
 pub use sqlite::Sqlite;
 pub use worker::{Core, Db};
 
@@ -468,6 +470,17 @@ pub trait Store: Send {
     fn outbox_next(&mut self, hook: &str) -> Result<Option<u64>, Error>;
 
     fn outbox_sent(&mut self, sent: &[Sent]) -> Result<(), Error>;
+
+    /// The answer that is kept for this caller's key, if it is not older than `since`.
+    fn answered(&mut self, of: (u32, &str), since: u64) -> Result<Option<Answered>, Error>;
+
+    /// Keeps an answer, made at the first of `times`, and forgets those that are older than the second.
+    fn keep_answer(
+        &mut self,
+        of: (u32, &str),
+        answered: &Answered,
+        times: (u64, u64),
+    ) -> Result<(), Error>;
 
     /// Sets `count` numbers aside and returns the first. They are never given out again, used or not.
     fn reserve_state_seq(&mut self, count: u64) -> Result<u64, Error>;

@@ -2,9 +2,9 @@
 
 use super::row::{bad, int, uint};
 use super::{
-    Asked, Given, Granted, Head, Host, Joining, Letter, Logged, Minted, NewBreakglass, Next,
-    Outbox, Recorded, Revoking, Sent, Settled, Signed, Store, StoredPolicy, Token, Waiting,
-    Witnessed, hosts, outbox, waiting, witness,
+    Answered, Asked, Given, Granted, Head, Host, Joining, Letter, Logged, Minted, NewBreakglass,
+    Next, Outbox, Recorded, Revoking, Sent, Settled, Signed, Store, StoredPolicy, Token, Waiting,
+    Witnessed, answered, hosts, outbox, waiting, witness,
 };
 use crate::error::Error;
 use crate::hooks::event::{Happened, More, Of};
@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each step brings a store from one version to the next; an empty file has version 0.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     include_str!("schema.sql"),
     include_str!("schema2.sql"),
     include_str!("schema3.sql"),
@@ -30,6 +30,7 @@ const STEPS: [&str; 9] = [
     include_str!("schema7.sql"),
     include_str!("schema8.sql"),
     include_str!("schema9.sql"),
+    include_str!("schema10.sql"),
 ];
 
 pub struct Sqlite {
@@ -638,6 +639,21 @@ impl Store for Sqlite {
                 Some(at) => outbox::later(&tx, one.seq, at)?,
             }
         }
+        Ok(tx.commit()?)
+    }
+
+    fn answered(&mut self, of: (u32, &str), since: u64) -> Result<Option<Answered>, Error> {
+        answered::one(&self.db, of, since)
+    }
+
+    fn keep_answer(
+        &mut self,
+        of: (u32, &str),
+        answered: &Answered,
+        times: (u64, u64),
+    ) -> Result<(), Error> {
+        let tx = begin(&mut self.db)?;
+        answered::put(&tx, of, answered, times)?;
         Ok(tx.commit()?)
     }
 
