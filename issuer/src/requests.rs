@@ -24,9 +24,14 @@ use statement::limits::MAX_AHEAD;
 use statement::people::{Approval, Need};
 use statement::{HostIdentity, Refused, Verified, asked, scope};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Seconds between the host's clock and ours.
 pub const SKEW: u64 = 120;
+
+/// For all whom the issuer asks before it answers: a caller gives up after 10 s, and would not hear what became of it.
+const CHECKS: Duration = Duration::from_secs(8);
 
 /// Why a request is not even settled.
 #[derive(Debug)]
@@ -66,10 +71,7 @@ pub async fn submit(app: &App, jws: String, id_token: Option<String>) -> Result<
                 None => core.store.host_by_kid(&kid)?,
             };
             let waits = core.store.waiting(&hash)?.is_some();
-            let revoked = [
-                core.store.kid_revoked(&kid)?,
-                core.store.kid_revoked(&ours)?,
-            ];
+            let revoked = revoked_key(core, &kid, &ours)?;
             Ok((host, core.store.settled(&hash)?, waits, revoked))
         })
         .await?;
@@ -87,18 +89,14 @@ pub async fn submit(app: &App, jws: String, id_token: Option<String>) -> Result<
     }
     // Hosts would refuse what is given all the same.
     match revoked {
-        [true, _] => {
+        Some(Revoked::Askers) => {
             return Err(not_authentic(match persons {
                 true => "This key was revoked.",
                 false => "This host's key was revoked; enrol it again with a new one.",
             }));
         }
-        [_, true] => {
-            return Err(not_authentic(
-                "The issuer's key for grants was revoked; its people must rotate it.",
-            ));
-        }
-        [false, false] => {}
+        Some(Revoked::Grants) => return Err(not_authentic(GRANTS_KEY_REVOKED)),
+        None => {}
     }
     let identity = authority.identity(&host)?;
     let request = authority
@@ -126,14 +124,21 @@ pub async fn submit(app: &App, jws: String, id_token: Option<String>) -> Result<
             .take(&whose, &request.sub)
             .map_err(Rejected::TooMany)?;
     }
+    let deadline = Instant::now() + CHECKS;
     // After its own signature and share: strangers have nobody called.
     if let (Some(oidc), true, false) = (&app.oidc, persons, waits) {
-        let admitted = oidc.admits(&request.iss, id_token.as_deref()).await;
-        admitted.map_err(Rejected::NotAuthentic)?;
+        let admitted = oidc.admits(&request.iss, id_token.as_deref());
+        let admitted = tokio::time::timeout_at(deadline, admitted).await;
+        admitted
+            .unwrap_or_else(|_| Err("The ID token could not be checked in time.".to_owned()))
+            .map_err(Rejected::NotAuthentic)?;
     }
     // Before policy and people: what they approve is a request whose ticket bears it.
     let ticket = match &app.ticket {
-        Some(ticket) if !waits => ticket.denies(&request, &host).await,
+        Some(ticket) if !waits => {
+            let policy = &app.rules.in_force().policy;
+            ticket.denies(&request, &host, policy, deadline).await
+        }
         _ => None,
     };
     let in_force = app.rules.in_force();
@@ -151,6 +156,37 @@ pub async fn submit(app: &App, jws: String, id_token: Option<String>) -> Result<
         })
         .await?;
     Ok(settled)
+}
+
+/// What is said while nothing can be granted.
+pub(crate) const GRANTS_KEY_REVOKED: &str =
+    "The issuer's key for grants was revoked; its people must rotate it.";
+
+/// A key that was revoked, so that no host takes what is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revoked {
+    /// The one a request was signed with.
+    Askers,
+    /// Ours for grants.
+    Grants,
+}
+
+/// Whether a request signed by the key `kid` can lead to anything.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn revoked_key(
+    core: &mut Core,
+    kid: &str,
+    grant_kid: &str,
+) -> Result<Option<Revoked>, Error> {
+    Ok(if core.store.kid_revoked(kid)? {
+        Some(Revoked::Askers)
+    } else if core.store.kid_revoked(grant_kid)? {
+        Some(Revoked::Grants)
+    } else {
+        None
+    })
 }
 
 /// The one host that a person's request is for. Nothing of it is believed: the verifier compares it again.

@@ -109,7 +109,9 @@ pub async fn serve(
     let ticket = match (&config.ticket, &outgoing) {
         (Some(ticket), Some(outgoing)) => {
             let clock = Arc::clone(&tuning.clock);
-            Some(Ticket::new(ticket, outgoing.clone(), clock)?)
+            let ticket = Ticket::new(ticket, outgoing.clone(), clock)?;
+            ticket.warn_of_unknown(&rules.in_force().policy);
+            Some(ticket)
         }
         _ => None,
     };
@@ -309,6 +311,9 @@ async fn reload(app: &App, away: Option<&Away>) {
         Ok(Reload::New { ver }) => {
             app.wake.notify_one();
             out::info(format_args!("policy version {ver} is in force"));
+            if let Some(ticket) = &app.ticket {
+                ticket.warn_of_unknown(&app.rules.in_force().policy);
+            }
         }
         Ok(Reload::Same) => out::info(format_args!("the policy has not changed")),
         Err(e) => out::error(format_args!(

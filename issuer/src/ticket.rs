@@ -9,12 +9,14 @@ use crate::outgoing::Outgoing;
 use crate::store::Host;
 use hyper::StatusCode;
 use hyper::body::Bytes;
+use policy::Policy;
 use serde::Deserialize;
 use serde_json::json;
 use statement::claims::Request;
 use statement::{limits, words};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// For the whole check: whoever asked still waits for his answer.
 const TIME: Duration = Duration::from_secs(5);
@@ -51,9 +53,33 @@ impl Ticket {
         })
     }
 
-    /// The sentence that denies the request, if one does.
-    pub async fn denies(&self, request: &Request, host: &Host) -> Option<String> {
-        if !self.roles.is_empty() && !self.roles.contains(&request.role) {
+    /// Says that the settings name roles that the policy does not have.
+    pub fn warn_of_unknown(&self, policy: &Policy) {
+        let unknown: Vec<&str> = self.unknown(policy).collect();
+        if !unknown.is_empty() {
+            crate::out::error(format_args!(
+                "ticket.roles names {}, of which the policy has no role; whichever was meant, tickets of all roles are checked until that is mended",
+                unknown.join(", ")
+            ));
+        }
+    }
+
+    fn unknown<'a>(&'a self, policy: &'a Policy) -> impl Iterator<Item = &'a str> {
+        let roles = self.roles.iter().map(String::as_str);
+        roles.filter(|role| !policy.roles().contains_key(*role))
+    }
+
+    /// The sentence that denies the request, if one does by `deadline`.
+    pub async fn denies(
+        &self,
+        request: &Request,
+        host: &Host,
+        policy: &Policy,
+        deadline: Instant,
+    ) -> Option<String> {
+        // A name that means nothing may be any role misspelt.
+        let all = self.roles.is_empty() || self.unknown(policy).next().is_some();
+        if !all && !self.roles.contains(&request.role) {
             return None;
         }
         let Some(ticket) = &request.ticket else {
@@ -65,7 +91,8 @@ impl Ticket {
             };
             return self.required.then(none);
         };
-        match self.ask(ticket, request, host).await {
+        let said = tokio::time::timeout_at(deadline, self.ask(ticket, request, host)).await;
+        match said.unwrap_or_else(|_| Err("no time was left for it".to_owned())) {
             Ok(Said { allow: true, .. }) => None,
             Ok(Said { why, .. }) => {
                 let why = Some(why).filter(|w| w.len() <= WHY_MAX && limits::reason(w).is_ok());
@@ -116,5 +143,62 @@ impl Ticket {
             }
             (status, _) => Err(format!("it answered {status}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use settings::outgoing::Outgoing as Allowed;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// Whoever asked before it may have used up the time: no answer comes later than the caller waits.
+    #[tokio::test]
+    async fn a_check_ends_with_the_time_that_all_checks_have() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (ca, secret_file) = (dir.path().join("ca.pem"), dir.path().join("secret"));
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new([]).unwrap();
+        std::fs::write(&ca, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&secret_file, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        std::fs::set_permissions(&secret_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // It takes calls, and never answers.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config {
+            url: format!("http://{}/", silent.local_addr().unwrap()),
+            secret_file,
+            roles: vec![],
+            required: true,
+        };
+        let outgoing = Outgoing::new(&Allowed {
+            allow: vec!["127.0.0.1".to_owned()],
+            ca: Some(ca),
+        });
+        let clock = Arc::new(clock::System) as Arc<dyn Clock>;
+        let ticket = Ticket::new(&config, outgoing.unwrap(), clock).unwrap();
+        let files = policy::Files::of_roles(include_str!("../../packaging/etc/policy/roles.toml"));
+        let policy = policy::open(&files).unwrap();
+        let request: Request = serde_json::from_value(json!({
+            "ver": 1, "iss": "h", "iat": 0, "id": "R", "nonce": "", "sub": "s", "aud": ["h"], "role": "admin",
+            "policy_ver": 1, "authorization_details": [], "not_before": 0, "dur": 60, "approve_until": 0,
+            "reason": "x", "ticket": "T-1",
+        }))
+        .unwrap();
+        let host = Host {
+            id: "h".to_owned(),
+            name: "h".to_owned(),
+            jwk: serde_json::from_value(json!({ "kty": "OKP", "crv": "Ed25519", "x": "" }))
+                .unwrap(),
+            kid: String::new(),
+            labels: [].into(),
+            enrolled_at: 0,
+            gone_at: None,
+        };
+        let start = Instant::now();
+        let deadline = start + Duration::from_millis(50);
+        let said = ticket.denies(&request, &host, &policy, deadline).await;
+        assert!(said.unwrap().contains("could not be checked"));
+        assert!(start.elapsed() < TIME);
     }
 }

@@ -177,6 +177,21 @@ async fn nobody_is_asked_about_other_roles_and_nobody_is_there_who_may_not_be_ca
     assert!(asked.lock().expect("asked").is_empty());
     running.stop().await;
 
+    // A name that means nothing may be any role misspelt, so all are asked about.
+    if let Some(ticket) = &mut place.config.ticket {
+        ticket.roles = vec!["amdin".to_owned()];
+    }
+    let running = place.start().await;
+    let client = place.client();
+    let request = Request {
+        id: host.request().id,
+        ..request
+    };
+    let got = client.submit(&host.sign(&request)).await.expect("answer");
+    let without = "Role web is only given with a ticket: name one.";
+    assert_eq!((got.status, got.detail.as_str()), (Status::Denied, without));
+    running.stop().await;
+
     place.config.outgoing.allow.clear();
     let running = place.start().await;
     let client = place.client();

@@ -6,11 +6,13 @@ use crate::exit::{Code, Exit};
 use crate::failure::{Failure, SCHEMA_VERSION};
 use crate::files;
 use crate::output::{Line, Style};
+use ::policy::Policy;
 use ::settings::agent::Agent;
 use ::settings::ceiling::Ceiling;
 use ::settings::issuer::{Issuer, no_url};
 use ::settings::jitctl::Jitctl;
 use ::settings::link::{Link, no_address};
+use ::settings::outgoing::Ticket;
 use ::settings::{Entry, FILE_MAX, Fault, Places, Settings, Text, Wrong, stack};
 use api::Address;
 use args::ConfigKind as Kind;
@@ -65,33 +67,68 @@ fn host(root: &Path) -> Vec<Fault> {
     faults.extend(places.read::<Link>(link_address).err());
     faults.extend(places.read::<Jitctl>(jitctl_address).err());
     let issuer = places.read::<Issuer>(issuer_url);
-    let roles = match &issuer {
-        Ok(read) => read.value.roles.clone(),
-        Err(_) => Issuer::default().roles,
+    let (roles, ticket) = match &issuer {
+        Ok(read) => (read.value.roles.clone(), read.value.ticket.clone()),
+        Err(_) => (Issuer::default().roles, None),
     };
     faults.extend(issuer.err());
-    faults.extend(policy(
-        &root.join(roles.strip_prefix("/").unwrap_or(&roles)),
-    ));
+    match policy(&root.join(roles.strip_prefix("/").unwrap_or(&roles))) {
+        Ok(Some(policy)) => {
+            faults.extend(ticket.and_then(|ticket| misspelt(&ticket, &policy)).map(
+                |(what, hint)| Fault {
+                    file: root.join("etc/jit/issuer.toml"),
+                    line: 0,
+                    what,
+                    hint,
+                },
+            ))
+        }
+        Ok(None) => {}
+        Err(more) => faults.extend(more),
+    }
     faults.extend(strangers(&root.join(ADMINS.trim_start_matches('/'))));
     faults
 }
 
-/// Of the policy that the issuer of this box reads, if there is one.
-fn policy(roles: &Path) -> Vec<Fault> {
+/// Roles whose tickets are to be checked, and that the policy does not have: what is wrong, and a hint.
+fn misspelt(ticket: &Ticket, policy: &Policy) -> Option<(String, String)> {
+    let known = policy.roles();
+    let unknown: Vec<&str> = ticket
+        .roles
+        .iter()
+        .map(String::as_str)
+        .filter(|role| !known.contains_key(*role))
+        .collect();
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    (!unknown.is_empty()).then(|| {
+        (
+            format!(
+                "ticket.roles names {}, of which the policy has no role",
+                unknown.join(", ")
+            ),
+            format!("it has {}", names.join(", ")),
+        )
+    })
+}
+
+/// The policy that the issuer of this box reads, if there is one.
+///
+/// # Errors
+/// What is wrong with it.
+fn policy(roles: &Path) -> Result<Option<Policy>, Vec<Fault>> {
     if !roles.exists() {
-        return Vec::new();
+        return Ok(None);
     }
     let at = match (roles.file_name(), roles.parent()) {
         (Some(name), Some(folder)) if name == "roles.toml" => folder,
         _ => roles,
     };
-    let faults = match ::policy::dir::read(at) {
-        Ok(files) => ::policy::open(&files).err().unwrap_or_default(),
-        Err(fault) => vec![fault],
-    };
     let folder = if at.is_dir() { at } else { Path::new("") };
-    faults.into_iter().map(|f| of_policy(folder, f)).collect()
+    ::policy::dir::read(at)
+        .map_err(|fault| vec![fault])
+        .and_then(|files| ::policy::open(&files))
+        .map(Some)
+        .map_err(|faults| faults.into_iter().map(|f| of_policy(folder, f)).collect())
 }
 
 fn of_policy(folder: &Path, fault: ::policy::Fault) -> Fault {
@@ -281,6 +318,29 @@ mod tests {
         let path = root.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn a_ticket_of_a_role_that_there_is_not_is_a_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        put(
+            root,
+            "etc/jit/policy/roles.toml",
+            include_str!("../../packaging/etc/policy/roles.toml"),
+        );
+        let ticket = |roles: &str| {
+            let text =
+                format!("[ticket]\nurl = \"https://x/\"\nsecret_file = \"/s\"\nroles = {roles}");
+            put(root, "etc/jit/issuer.toml", &text);
+            let said: Vec<String> = host(root).iter().map(Fault::to_string).collect();
+            said.join("\n")
+        };
+        assert_eq!(ticket("[\"admin\"]"), "");
+        assert_eq!(ticket("[]"), "");
+        let said = ticket("[\"admin\", \"amdin\"]");
+        let why = "ticket.roles names amdin, of which the policy has no role";
+        assert!(said.contains("issuer.toml") && said.contains(why), "{said}");
     }
 
     #[test]

@@ -254,7 +254,8 @@ pub(crate) fn url(key: &str, url: &str) -> Result<(), Wrong> {
     if rest.is_some_and(good) {
         return Ok(());
     }
-    let what = format!("{url:?} cannot be called");
+    // Not the URL: what it says may be a secret.
+    let what = "this URL cannot be called";
     Err(Wrong::new(key, what, "write https://HOST[:PORT]/PATH"))
 }
 
@@ -312,10 +313,7 @@ mod tests {
             format!("[hooks.chat]\nurl = \"{url}\"\nsecret_file = \"/s\"\n{more}")
         };
         for (text, want) in [
-            (
-                hook("ftp://x/", ""),
-                "f: line 2: \"ftp://x/\" cannot be called",
-            ),
+            (hook("ftp://x/", ""), "f: line 2: this URL cannot be called"),
             (hook("https:///x", ""), "cannot be called"),
             (hook("https://u:p@x/", ""), "cannot be called"),
             (hook("https://x/#y", ""), "cannot be called"),

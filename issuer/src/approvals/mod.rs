@@ -10,7 +10,7 @@ use crate::authority::Authority;
 use crate::clock;
 use crate::error::Error;
 use crate::out;
-use crate::requests::{self, Verdict};
+use crate::requests::{self, GRANTS_KEY_REVOKED, Revoked, Verdict};
 use crate::rules::{InForce, Rules};
 use crate::store::{Asked, Core, Db, Given, Host, Settled, Waiting};
 use api::{Standing, Status};
@@ -213,13 +213,12 @@ fn judged(
         }
     };
     // Hosts would refuse what is given all the same.
-    if core.store.kid_revoked(request.kid())? {
-        return Ok(Err("The key it was asked with was revoked.".to_owned()));
-    }
-    if core.store.kid_revoked(authority.grant_kid())? {
-        return Ok(Err(
-            "The issuer's key for grants was revoked; its people must rotate it.".to_owned(),
-        ));
+    match requests::revoked_key(core, request.kid(), authority.grant_kid())? {
+        Some(Revoked::Askers) => {
+            return Ok(Err("The key it was asked with was revoked.".to_owned()));
+        }
+        Some(Revoked::Grants) => return Ok(Err(GRANTS_KEY_REVOKED.to_owned())),
+        None => {}
     }
     let verdict = requests::judge(core, authority, in_force, host, identity, &request)?;
     Ok(match verdict {

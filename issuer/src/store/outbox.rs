@@ -5,6 +5,7 @@ use super::{Asked, Letter, Outbox, hosts, waiting};
 use crate::clock;
 use crate::error::Error;
 use crate::hooks::event::{Happened, More, Of};
+use crate::out;
 use rusqlite::{Connection, OptionalExtension, params};
 use settings::outgoing::What;
 use statement::claims::Target;
@@ -31,9 +32,35 @@ pub fn put(tx: &Connection, outbox: Option<&Outbox>, happened: &Happened<'_>) ->
                  CASE WHEN EXISTS (SELECT 1 FROM outbox WHERE hook = ?1 AND line = ?2) THEN NULL ELSE 0 END)",
         )?
         .execute(params![hook, event.line, event.id, int(at)?, event.body])?;
+        bound(tx, hook, MOST)?;
     }
     // Whoever hears it asks on the store's thread, after this transaction.
     outbox.woken.send_modify(|n| *n = n.wrapping_add(1));
+    Ok(())
+}
+
+/// So many wait for one hook; beyond that a part of them, the oldest, is given up.
+const MOST: u32 = 20_000;
+
+fn bound(tx: &Connection, hook: &str, most: u32) -> Result<(), Error> {
+    let waiting: u32 = tx
+        .prepare_cached("SELECT count(*) FROM outbox WHERE hook = ?1")?
+        .query_row([hook], |row| row.get(0))?;
+    if waiting <= most {
+        return Ok(());
+    }
+    // Some at once, so that a flood is told of now and then and not with each event.
+    let part = (most / 100).max(1);
+    let oldest: Vec<i64> = tx
+        .prepare_cached("SELECT seq FROM outbox WHERE hook = ?1 ORDER BY seq LIMIT ?2")?
+        .query_map(params![hook, part], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for seq in oldest {
+        done(tx, seq)?;
+    }
+    out::error(format_args!(
+        "hook {hook}: the {part} oldest events are given up, as more than {most} wait for it; does it take any?"
+    ));
     Ok(())
 }
 
@@ -156,4 +183,36 @@ pub fn later(tx: &Connection, seq: i64, next_ms: u64) -> Result<(), Error> {
         params![seq, int(next_ms)?],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_the_oldest_go_and_what_waited_behind_them_is_due() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("schema9.sql")).unwrap();
+        let put = |hook: &str, line: &str, is_first: bool| {
+            let next = is_first.then_some(0);
+            db.execute(
+                "INSERT INTO outbox (hook, line, id, at, body, tries, next) VALUES (?1, ?2, '', 0, '', 0, ?3)",
+                params![hook, line, next],
+            )
+            .unwrap();
+        };
+        put("other", "a", true);
+        put("chat", "a", true);
+        put("chat", "a", false);
+        put("chat", "b", true);
+        let seqs = |hook: &str| -> Vec<i64> {
+            let due = due(&db, hook, 0, 9).unwrap();
+            due.iter().map(|l| l.seq).collect()
+        };
+        bound(&db, "chat", 3).unwrap();
+        assert_eq!(seqs("chat"), [2, 4], "three are not too many");
+        bound(&db, "chat", 2).unwrap();
+        assert_eq!(seqs("chat"), [3, 4]);
+        assert_eq!(seqs("other"), [1]);
+    }
 }
