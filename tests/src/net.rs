@@ -56,23 +56,29 @@ impl<'a> Cable<'a> {
 /// Port of `jit-issuer-https.socket`.
 pub const PORT: u16 = 8443;
 
-/// Makes the issuer of this host serve hosts elsewhere at `address`, certified by an authority of its own; `policy` is
-/// its roles file, or the sample.
-#[track_caller]
-pub fn serve(host: &Host, address: &str, policy: Option<&str>) {
+/// A certificate for a name or address, of an authority of its own: the authority's, the certificate, its key.
+pub fn certified(name: &str) -> (String, String, String) {
     let authority = rcgen::KeyPair::generate().expect("a key");
     let mut params = rcgen::CertificateParams::new([]).expect("parameters");
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca = params.self_signed(&authority).expect("a certificate").pem();
     let issuer = rcgen::Issuer::new(params, authority);
     let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = rcgen::CertificateParams::new([address.to_owned()])
+    let certificate = rcgen::CertificateParams::new([name.to_owned()])
         .and_then(|params| params.signed_by(&key, &issuer))
         .expect("a certificate");
+    (ca, certificate.pem(), key.serialize_pem())
+}
+
+/// Makes the issuer of this host serve hosts elsewhere at `address`, certified by an authority of its own; `policy` is
+/// its roles file, or the sample.
+#[track_caller]
+pub fn serve(host: &Host, address: &str, policy: Option<&str>) {
+    let (ca, certificate, key) = certified(address);
     host.sh("install -d /etc/jit/tls").ok();
     host.write("/etc/jit/tls/ca.pem", &ca);
-    host.write("/etc/jit/tls/issuer.pem", &certificate.pem());
-    host.write("/etc/jit/tls/issuer.key", &key.serialize_pem());
+    host.write("/etc/jit/tls/issuer.pem", &certificate);
+    host.write("/etc/jit/tls/issuer.key", &key);
     host.sh("chown jit-issuer /etc/jit/tls/issuer.key && chmod 600 /etc/jit/tls/issuer.key")
         .ok();
     let sample = host.read("/etc/jit/issuer.toml");
