@@ -11,6 +11,8 @@ use jit_tests::{Host, project};
 
 use crate::places::{self, Places};
 
+pub const AGENT: &str = "jit-agent";
+
 const INSTALLED: [&str; 7] = [
     "/usr/libexec/jit/jit-agent",
     "/usr/libexec/jit/jit-end",
@@ -112,14 +114,14 @@ fn idle(places: &Places, table: &mut Table) {
     ));
     let cpu = per_second(before.1, after.1) / 10_000.0;
     table.add(Row::new("processor", "% of a core", cpu));
-    let pid = main_pid(host);
+    let pid = main_pid(host, AGENT);
     let fds = host.sh(&format!("ls /proc/{pid}/fd | wc -l")).ok();
     table.add(Row::new(
         "open descriptors",
         "",
         fds.text().parse().unwrap(),
     ));
-    let row = Row::new("resident memory, 1 grant", "MB", rss(host));
+    let row = Row::new("resident memory, 1 grant", "MB", rss(host, AGENT));
     table.add(row.goal(Goal::AtMost(15.0)));
     let row = Row::new("start to ready, 1 grant", "ms", start_to_ready(host));
     table.add(row.goal(Goal::AtMost(500.0)));
@@ -129,23 +131,21 @@ fn idle(places: &Places, table: &mut Table) {
 
 /// How often the agent's threads went to sleep so far.
 fn switches(host: &Host) -> f64 {
-    let pid = main_pid(host);
+    let pid = main_pid(host, AGENT);
     let script = format!(
         "cat /proc/{pid}/task/*/status | awk '/^voluntary/ {{ n += $2 }} END {{ print n }}'"
     );
     host.sh(&script).ok().text().parse().unwrap()
 }
 
-fn main_pid(host: &Host) -> String {
-    let said = host
-        .run(&["systemctl", "show", "-P", "MainPID", "jit-agent"])
-        .ok();
+fn main_pid(host: &Host, unit: &str) -> String {
+    let said = host.run(&["systemctl", "show", "-P", "MainPID", unit]).ok();
     said.text().to_owned()
 }
 
-/// Resident megabytes of the agent.
-pub fn rss(host: &Host) -> f64 {
-    let status = host.read(&format!("/proc/{}/status", main_pid(host)));
+/// Resident megabytes of a unit's main process.
+pub fn rss(host: &Host, unit: &str) -> f64 {
+    let status = host.read(&format!("/proc/{}/status", main_pid(host, unit)));
     let line = status
         .lines()
         .find_map(|l| l.strip_prefix("VmRSS:"))

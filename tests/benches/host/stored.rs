@@ -1,5 +1,6 @@
 //! Grants by the thousand, as the host's own issuer would have signed them: the bench takes its keys and writes the
-//! agent's files. They start later; those that start now are put in force by the agent itself.
+//! agent's files. They start later; those that start now are put in force by the agent itself. Each person has at most
+//! as many as the agent lets one have.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,8 +12,14 @@ use jit_tests::Host;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use statement::claims::{Grant, Request, Typ};
+use statement::detail::Detail;
 use statement::digest::sha256_b64;
 use statement::sign::{Signer, bundle};
+
+/// Grants of one person; the agent takes no further request of whoever has so many.
+const OF_ONE: u64 = 32;
+/// The first of those who hold them.
+const FIRST_UID: u64 = 20_000;
 
 pub struct Mint {
     root: PathBuf,
@@ -21,6 +28,7 @@ pub struct Mint {
     /// A real one, as stored.
     like: Value,
     made: u64,
+    stored: u64,
 }
 
 impl Mint {
@@ -35,27 +43,55 @@ impl Mint {
             like: serde_json::from_slice(&fs::read(root.join(file)).unwrap()).unwrap(),
             root,
             made: 0,
+            stored: 0,
         }
+    }
+
+    /// Makes people for so many grants, all eligible.
+    pub fn people(host: &Host, grants: usize) {
+        let last = FIRST_UID + grants as u64 / OF_ONE;
+        let script = format!(
+            "for uid in $(seq {FIRST_UID} {last}); do \
+                echo \"p$uid:x:$uid:100::/:/bin/sh\" >&3; printf ',p%s' $uid >&4; \
+             done 3>>/etc/passwd 4>/run/names; \
+             sed -i \"/^jit-eligible:/ s/$/$(cat /run/names)/\" /etc/group; id p{last} | grep -q jit-eligible"
+        );
+        host.sh(&script).ok();
     }
 
     /// Stores grants that live from `from_s` on for an hour. The agent reads them when it starts.
     pub fn store(&mut self, count: usize, from_s: u64) {
         for _ in 0..count {
-            let file = self.next(from_s);
+            let uid = FIRST_UID + self.stored / OF_ONE;
+            self.stored += 1;
+            let file = self.next(from_s, uid);
             let name = format!("var/lib/jit/grants/{}.json", file["jti"].as_str().unwrap());
             fs::write(self.root.join(name), file.to_string()).unwrap();
         }
     }
 
-    fn next(&mut self, from_s: u64) -> Value {
+    fn next(&mut self, from_s: u64, uid: u64) -> Value {
+        let login = format!("p{uid}");
+        let uid = u32::try_from(uid).unwrap();
         let parts: Value = serde_json::from_str(self.like["bundle"].as_str().unwrap()).unwrap();
         // Base64url once more.
         let request = URL_SAFE_NO_PAD.decode(parts["request"].as_str().unwrap());
         let request: Request = claims(&String::from_utf8(request.unwrap()).unwrap());
         let grant: Grant = claims(parts["grant"].as_str().unwrap());
         let until_s = from_s + 3600;
+        let (_, of) = request.sub.split_once('@').unwrap();
+        let sub = format!("local:{uid}@{of}");
+        let for_him = |mut details: Vec<Detail>| {
+            for detail in &mut details {
+                detail.login.clone_from(&login);
+                detail.uid = uid;
+            }
+            details
+        };
         let request = Request {
             id: self.id(),
+            sub: sub.clone(),
+            authorization_details: for_him(request.authorization_details),
             dur: 3600,
             not_before: from_s,
             ..request
@@ -63,6 +99,8 @@ impl Mint {
         let request = self.host.sign(Typ::Request, &request).unwrap();
         let grant = Grant {
             jti: self.id(),
+            sub,
+            authorization_details: for_him(grant.authorization_details),
             nbf: from_s,
             exp: until_s,
             req_hash: sha256_b64(request.as_bytes()),
@@ -70,6 +108,8 @@ impl Mint {
         };
         let mut file = self.like.clone();
         file["jti"] = json!(grant.jti);
+        file["login"] = json!(login);
+        file["uid"] = json!(uid);
         file["bundle"] = json!(bundle(
             &self.issuer.sign(Typ::Grant, &grant).unwrap(),
             &request
