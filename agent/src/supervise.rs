@@ -8,6 +8,7 @@ use crate::effects::files;
 use crate::effects::watch::Arrivals;
 use crate::ending;
 use crate::events::{self, Log};
+use crate::store::identity::Enrolled;
 use crate::store::state::State;
 use crate::store::{grants, identity, pending};
 use crate::{listen, paths};
@@ -24,6 +25,9 @@ use tokio::sync::Notify;
 
 /// How often eligibility, proofs and old requests are looked at.
 const TICK: Duration = Duration::from_millis(500);
+
+/// Stored grants that are not worth a thread.
+const ALONE: usize = 64;
 
 /// How long calls that were accepted, starts of grants, and the asking for ends may take once the agent was told to stop.
 const LAST_CALLS: Duration = Duration::from_secs(3);
@@ -308,15 +312,12 @@ async fn load() -> Result<Rc<Agent>, StartError> {
 /// Every stored grant is verified anew; one that does not verify is taken away by its plain file.
 fn load_grants(agent: &Rc<Agent>) {
     // Units without a file, too: what nobody knows any more has to go.
-    for id in ending::all_known() {
-        let stored = grants::read(&id)
-            .map_err(|e| e.to_string())
-            .and_then(|f| f.ok_or_else(|| "it is gone".into()));
-        let verified = stored.and_then(|file| {
-            let core = agent.core.borrow();
-            let enrolled = core.enrolled.as_ref().ok_or("this host is not enrolled")?;
-            Stored::load(file, enrolled)
-        });
+    let ids = ending::all_known();
+    let loaded = {
+        let core = agent.core.borrow();
+        load_all(&ids, core.enrolled.as_ref())
+    };
+    for (id, verified) in ids.into_iter().zip(loaded) {
         match verified {
             Ok(stored) => {
                 agent.core.borrow_mut().grants.insert(id, stored);
@@ -329,6 +330,36 @@ fn load_grants(agent: &Rc<Agent>) {
             }
         }
     }
+}
+
+/// The same for each id, on all processors: two signatures and more are verified for each grant.
+fn load_all(ids: &[String], enrolled: Option<&Enrolled>) -> Vec<Result<Stored, String>> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = ids.len().div_ceil(processors).max(ALONE);
+    let load = |ids: &[String]| -> Vec<_> { ids.iter().map(|id| load_one(id, enrolled)).collect() };
+    std::thread::scope(|scope| {
+        let mut shares = ids.chunks(share);
+        let first = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares
+            .map(|share| (share, scope.spawn(move || load(share))))
+            .collect();
+        let mut all = load(first);
+        for (share, other) in others {
+            // Whoever failed there is not believed.
+            let failed = |_| {
+                let why = || Err("it could not be verified".to_owned());
+                std::iter::repeat_with(why).take(share.len()).collect()
+            };
+            all.extend(other.join().unwrap_or_else(failed));
+        }
+        all
+    })
+}
+
+fn load_one(id: &str, enrolled: Option<&Enrolled>) -> Result<Stored, String> {
+    let file = grants::read(id).map_err(|e| e.to_string())?;
+    let enrolled = enrolled.ok_or("this host is not enrolled")?;
+    Stored::load(file.ok_or("it is gone")?, enrolled)
 }
 
 fn load_pending(agent: &Rc<Agent>) {

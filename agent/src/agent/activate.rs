@@ -315,7 +315,8 @@ impl Agent {
         };
         if let Some(file) = ready {
             match grants::write(&file) {
-                Ok(()) => self.activate(jti).await,
+                // Room for it is taken when it begins, not while thousands wait for their start.
+                Ok(()) => Box::pin(self.activate(jti)).await,
                 Err(e) => {
                     self.alert(&e.to_string());
                     self.finish(jti, Cause::NotArmed);

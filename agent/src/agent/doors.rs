@@ -132,7 +132,7 @@ impl Agent {
         let core = self.core.borrow();
         let max_stale = self.ceiling().ok()?.max_stale_s;
         match decide(
-            core.views(),
+            core.views(person.uid),
             &core.state,
             max_stale,
             now,
@@ -165,7 +165,7 @@ impl Agent {
         let standing_rules = ceiling.standing_rules == StandingRules::Allow;
         let max_stale = ceiling.max_stale_s;
         let decision = decide(
-            core.views(),
+            core.views(person.uid),
             &core.state,
             max_stale,
             now,
@@ -217,7 +217,7 @@ impl Agent {
         let core = self.core.borrow();
         let max_stale = ceiling.max_stale_s;
         let decision = decide(
-            core.views(),
+            core.views(person.uid),
             &core.state,
             max_stale,
             now,
@@ -226,8 +226,13 @@ impl Agent {
         );
         match decision {
             Decision::Allow(..) => {
-                let password =
-                    decide::needs_password(core.views(), &core.state, now, person.who(), door);
+                let password = decide::needs_password(
+                    core.views(person.uid),
+                    &core.state,
+                    now,
+                    person.who(),
+                    door,
+                );
                 let verdict = match phase {
                     PamPhase::Auth if password => PamVerdict::Ignore,
                     PamPhase::Auth | PamPhase::Account => PamVerdict::Success,
@@ -283,7 +288,7 @@ impl Agent {
         };
         let core = self.core.borrow();
         let mut lines = Vec::new();
-        for view in core.views() {
+        for view in core.views(person.uid) {
             let live = matches!(
                 decide(
                     [view],

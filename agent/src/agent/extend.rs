@@ -306,7 +306,7 @@ impl Agent {
         let time_s = core.state.mark.time(now);
         let stored = core
             .grants
-            .values_mut()
+            .values()
             .find(|s| s.newest().claims().jti == parent)
             .filter(|s| {
                 s.file.phase == Phase::Active

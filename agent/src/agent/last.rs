@@ -59,7 +59,7 @@ impl Agent {
             return self.own_rules(&core, person, no);
         }
         let who = person.who();
-        let views = core.views().filter(|v| limit(v, who).is_none());
+        let views = core.views(person.uid).filter(|v| limit(v, who).is_none());
         if decide::needs_password(views, &core.state, now, who, Door::Sudo) {
             Ok(PamVerdict::Ignore)
         } else {
@@ -125,11 +125,11 @@ impl Agent {
                 Err(No::decided(&why, text))
             }
         };
-        let whole = ask(&mut core.views().filter(|v| limit(v, who).is_none()));
+        let whole = ask(&mut core.views(person.uid).filter(|v| limit(v, who).is_none()));
         if let Ok((jti, ..)) = whole {
             return Ok(jti);
         }
-        match ask(&mut core.views()) {
+        match ask(&mut core.views(person.uid)) {
             Ok((jti, role, Some(limit))) => {
                 let text = other_sudo(&jti, &role, limit, classic());
                 Err(No::new(Rule::Door, text).of(&jti))
@@ -145,7 +145,7 @@ impl Agent {
         let allowed = self
             .ceiling()
             .is_ok_and(|c| c.standing_rules == StandingRules::Allow);
-        if allowed && core.grants.values().all(|s| s.file.uid != person.uid) {
+        if allowed && core.grants.of(person.uid).next().is_none() {
             Ok(PamVerdict::Ignore)
         } else {
             Err(no)

@@ -12,6 +12,7 @@ mod enrol;
 mod explain;
 mod extend;
 mod finish;
+mod grants;
 mod held;
 mod import;
 mod last;
@@ -37,6 +38,7 @@ mod watch;
 mod witness;
 mod word;
 
+pub use grants::Grants;
 pub use numbers::publish;
 pub use receivers::Receivers;
 pub use witness::Witness;
@@ -104,7 +106,7 @@ pub struct Agent {
 pub struct Core {
     pub enrolled: Option<Enrolled>,
     pub state: State,
-    pub grants: BTreeMap<String, Stored>,
+    pub grants: Grants,
     pub pending: BTreeMap<String, Pending>,
     /// Requests of people that were answered here, and until when that matters; `None` while it is not known.
     pub answered: Option<BTreeMap<String, u64>>,
@@ -272,7 +274,7 @@ impl Core {
         Self {
             enrolled,
             state,
-            grants: BTreeMap::new(),
+            grants: Grants::default(),
             pending: BTreeMap::new(),
             answered: None,
             codes: BTreeMap::new(),
@@ -291,9 +293,9 @@ impl Core {
         }
     }
 
-    /// All grants as the decision sees them.
-    fn views(&self) -> impl Iterator<Item = View<'_>> {
-        self.grants.values().map(Stored::view)
+    /// One person's grants as the decision sees them.
+    fn views(&self, uid: u32) -> impl Iterator<Item = View<'_>> {
+        self.grants.of(uid).map(Stored::view)
     }
 }
 

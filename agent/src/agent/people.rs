@@ -75,7 +75,7 @@ impl Core {
     /// What he is told.
     pub(super) fn has_room(&self, uid: u32) -> Result<(), Error> {
         let pending = self.pending.values().filter(|p| p.uid == uid).count();
-        let grants = self.grants.values().filter(|s| s.file.uid == uid).count();
+        let grants = self.grants.of(uid).count();
         let open = pending + grants;
         if open >= OPEN_PER_UID {
             return Err(error(

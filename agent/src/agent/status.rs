@@ -131,7 +131,7 @@ impl Agent {
     #[must_use]
     pub fn seen(&self, uid: u32) -> Vec<String> {
         let core = self.core.borrow();
-        let grants = core.grants.values().filter(|s| s.file.uid == uid);
+        let grants = core.grants.of(uid);
         let grants = grants.map(|s| {
             let (file, until_s) = (&s.file, s.deadline().wall_s);
             format!("{} {:?} {until_s}", file.jti, file.phase)

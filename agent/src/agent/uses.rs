@@ -165,7 +165,7 @@ impl Agent {
         let ceiling = ceiling.map_err(|why| No::new(Rule::Limits, broken_ceiling(&why)))?;
         let max_stale = ceiling.max_stale_s;
         match decide(
-            core.views(),
+            core.views(person.uid),
             &core.state,
             max_stale,
             now,
