@@ -46,6 +46,20 @@ impl Host {
         Self::boot(Release::Bookworm, false)
     }
 
+    /// Debian 12 as it comes with sssd, which sudo asks for rules beside its files. sssd knows the users of `/etc/passwd`,
+    /// and no rule.
+    #[track_caller]
+    pub fn plain_with_sssd() -> Self {
+        let host = Self::boot_from(Release::Bookworm, tree::sssd_base(), false);
+        host.write(
+            "/etc/sssd/sssd.conf",
+            "[sssd]\nservices = nss, sudo\ndomains = local\n[domain/local]\nid_provider = files\n",
+        );
+        host.sh("chmod 600 /etc/sssd/sssd.conf && systemctl restart sssd")
+            .ok();
+        host
+    }
+
     /// Debian 12 with the built packages installed and nothing set up.
     #[track_caller]
     pub fn installed() -> Self {

@@ -81,6 +81,13 @@ pub(crate) fn names_base() -> Cached {
     base_with(Release::Bookworm, "names", packages)
 }
 
+/// A base tree whose sudo also asks sssd for rules.
+#[track_caller]
+pub(crate) fn sssd_base() -> Cached {
+    let packages = "sssd-common,libnss-sss,libsss-sudo";
+    base_with(Release::Bookworm, "sssd", packages)
+}
+
 /// A base tree with what single tests need beside: rpm, an rsyslog that can receive over RELP and TLS, cloud-init (which does nothing
 /// where no cloud is), and what Ansible asks of a host.
 #[track_caller]

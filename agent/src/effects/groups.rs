@@ -192,6 +192,16 @@ pub fn is_member(login: &str, group: &str) -> Result<bool, GroupError> {
     Ok(gids(login)?.contains(&group.gid))
 }
 
+/// Does the group's own list show `login` now? It costs one look at one file where [`is_member`] asks every source that
+/// knows groups, systemd's first process among them. A user whom it does not show may be a member all the same.
+///
+/// # Errors
+/// When the name service fails.
+pub fn lists(group: &str, login: &str) -> Result<bool, GroupError> {
+    let group = Group::from_name(group).map_err(|e| GroupError::Nss(e.to_string()))?;
+    Ok(group.is_some_and(|g| g.mem.iter().any(|m| m == login)))
+}
+
 /// The uid that `login` has now.
 ///
 /// # Errors

@@ -51,9 +51,10 @@ fn gone(pid: u32, what: &str) -> ProcError {
 /// # Errors
 /// When it is gone, or a file of it cannot be read or parsed.
 pub fn read(pid: u32) -> Result<Process, ProcError> {
-    let file = |name: &str| {
-        fs::read(format!("/proc/{pid}/{name}"))
-            .map(|b| String::from_utf8_lossy(&b).into_owned())
+    let mut buffer = Vec::with_capacity(FACTS);
+    let mut file = |name: &str| {
+        facts(pid, name, &mut buffer)
+            .map(|()| String::from_utf8_lossy(&buffer).into_owned())
             .map_err(|e| gone(pid, &format!("{name}: {e}")))
     };
     let stat = parse_stat(&file("stat")?).ok_or_else(|| gone(pid, "unreadable stat"))?;
@@ -71,6 +72,31 @@ pub fn read(pid: u32) -> Result<Process, ProcError> {
         gids,
         cgroup,
     })
+}
+
+/// Room for each file of a process that is read at each call: with it the kernel gives the whole at once, where a reader
+/// that feels its way makes ten calls.
+const FACTS: usize = 4096;
+
+/// Read a file of a process whole.
+fn facts(pid: u32, name: &str, into: &mut Vec<u8>) -> io::Result<()> {
+    let mut file = fs::File::open(format!("/proc/{pid}/{name}"))?;
+    into.clear();
+    into.resize(FACTS, 0);
+    let mut length = 0;
+    loop {
+        if length == into.len() {
+            into.resize(2 * length, 0);
+        }
+        match file.read(&mut into[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    into.truncate(length);
+    Ok(())
 }
 
 /// When a process was started, in clock ticks since the kernel's boot.
@@ -144,15 +170,20 @@ pub fn command_line(pid: u32) -> Result<Vec<Vec<u8>>, ProcError> {
 /// The login uid of the audit session; `None` when it was never set or the kernel keeps none.
 #[must_use]
 pub fn login_uid(pid: u32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/loginuid")).ok()?;
-    text.trim().parse().ok().filter(|&uid| uid != u32::MAX)
+    session_number(pid, "loginuid")
 }
 
 /// The audit session number; `None` when it was never set or the kernel keeps none.
 #[must_use]
 pub fn audit_session(pid: u32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/sessionid")).ok()?;
-    text.trim().parse().ok().filter(|&id| id != u32::MAX)
+    session_number(pid, "sessionid")
+}
+
+fn session_number(pid: u32, name: &str) -> Option<u32> {
+    let mut text = Vec::new();
+    facts(pid, name, &mut text).ok()?;
+    let number = std::str::from_utf8(&text).ok()?.trim().parse();
+    number.ok().filter(|&n| n != u32::MAX)
 }
 
 /// Every process there is now. One that ends meanwhile is left out.

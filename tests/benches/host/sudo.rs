@@ -1,5 +1,5 @@
-//! What one `sudo` costs: Debian's own, ours with every gate, a durable record and the process moved, and
-//! `systemd-run --wait`, in turns.
+//! What one `sudo` costs: Debian's own, ours with every gate, a durable record and the process moved, `systemd-run --wait`,
+//! what people build themselves, and sudo that asks sssd for rules, in turns.
 
 use std::time::Duration;
 
@@ -57,14 +57,17 @@ pub fn turns(series: &mut [&mut Series], rounds: usize, each: usize, every: Opti
 pub fn measure(places: &Places, table: &mut Table) {
     let (plain, ready) = (&places.plain, &places.ready);
     places::elevate(ready, "alice", "1h");
-    back_to_back(plain, ready, table);
+    let sssd = Host::plain_with_sssd();
+    places::bring(&sssd);
+    back_to_back(plain, &sssd, ready, table);
+    drop(sssd);
     paced(plain, ready, table);
     listing(plain, ready, table);
     refusal(plain, ready, table);
     places::drop_all(ready, "alice");
 }
 
-fn back_to_back(plain: &Host, ready: &Host, table: &mut Table) {
+fn back_to_back(plain: &Host, sssd: &Host, ready: &Host, table: &mut Table) {
     table.section("`sudo -n true`, back to back");
     let rounds = if quick() { 5 } else { 50 };
     let mut base = Series::new(plain, "carol", &TRUE, 0);
@@ -73,9 +76,17 @@ fn back_to_back(plain: &Host, ready: &Host, table: &mut Table) {
     let mut run = Series::new(plain, "root", &RUN, 0);
     home_made(plain);
     let mut home = Series::new(plain, "dave", &TRUE, 0);
+    let mut rules = Series::new(sssd, "carol", &TRUE, 0);
     let agent = places::cpu_of_unit(ready, "jit-agent.service");
     turns(
-        &mut [&mut base, &mut ours, &mut standing, &mut run, &mut home],
+        &mut [
+            &mut base,
+            &mut ours,
+            &mut standing,
+            &mut run,
+            &mut home,
+            &mut rules,
+        ],
         rounds,
         20,
         None,
@@ -97,8 +108,13 @@ fn back_to_back(plain: &Host, ready: &Host, table: &mut Table) {
     let below = p50.beside("systemd-run --wait", run.ms.p50());
     table.add(below.goal(Goal::Below));
     for (share, at) in [(50, 0.5), (99, 0.99)] {
-        let row = Row::new(format!("p{share}, managed"), "ms", ours.ms.at(at)).of(ours.ms.len());
-        table.add(row.beside("home-made: pam_exec, curl", home.ms.at(at)));
+        for (name, other) in [
+            ("home-made: pam_exec, curl", &home),
+            ("sudo with sssd", &rules),
+        ] {
+            let row = Row::new(format!("p{share}, managed"), "ms", ours.ms.at(at));
+            table.add(row.of(ours.ms.len()).beside(name, other.ms.at(at)));
+        }
     }
     percentiles(
         table,
