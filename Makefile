@@ -39,8 +39,8 @@ test-long: setup
 	$(PHASE) "power cuts" env JIT_POWER_CUTS=$${JIT_POWER_CUTS:-20} cargo test --locked -p jit-tests --features e2e --test power
 	$(PHASE) "an hour without a false alarm" env JIT_SOAK_S=$${JIT_SOAK_S:-3600} cargo test --locked -p jit-tests --features e2e --test soak -- --nocapture
 
-# What it costs, on booted hosts, beside what people would use instead; see docs/performance.md. About ten minutes, or one
-# and a half with JIT_BENCH_QUICK=1. Figures are only as good as the machine is quiet.
+# What it costs, on booted hosts, beside what people would use instead; see docs/performance.md. About a quarter of an
+# hour, or four minutes with JIT_BENCH_QUICK=1. Figures are only as good as the machine is quiet.
 bench: setup
 	$(MAKE) --no-print-directory packages
 	cargo bench --quiet --locked -p jit-tests --features e2e --bench host
