@@ -5,8 +5,8 @@ use crate::sse;
 use crate::transport::Transport;
 use crate::types::{
     AcceptLog, AddBreakglass, AddedBreakglass, Approve, BackedUp, Decommission, Deny, Enrol,
-    Enrolled, Event, GiveBack, Health, HostInfo, Hosts, Join, MadeToken, NewToken, PROBLEM_TYPE,
-    Problem, Rename, Revoke, Revoked, Submit, Submitted,
+    Enrolled, Event, GiveBack, Health, HostInfo, Hosts, Join, Login, MadeToken, NewToken,
+    PROBLEM_TYPE, Problem, Rename, Revoke, Revoked, Submit, Submitted,
 };
 use crate::word::{self, Word};
 use crate::{BODY_MAX, path};
@@ -229,6 +229,30 @@ impl Client {
         word::text(self.transport.address(), parts, at, nonce)
     }
 
+    /// Where people log in.
+    ///
+    /// # Errors
+    /// [`Error`]; 404 where nobody does.
+    pub async fn login(&self) -> Result<Login, Error> {
+        let request = self.request(Method::GET, path::LOGIN, Bytes::new())?;
+        self.whole(request).await
+    }
+
+    /// Makes a call that gives nothing with an ID token of a person who logged in.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn call_as<A: DeserializeOwned>(
+        &self,
+        call: &Call,
+        id_token: &str,
+    ) -> Result<A, Error> {
+        let body = Bytes::from(call.body.clone());
+        let mut request = self.request(call.method.clone(), &call.target, body)?;
+        bear(&mut request, id_token)?;
+        self.whole(request).await
+    }
+
     /// Makes a person's call; without a word, as root on the issuer's box.
     ///
     /// # Errors
@@ -417,7 +441,7 @@ impl Client {
     }
 }
 
-/// Adds a host's word; no log shows it.
+/// Adds a host's word or an ID token; no log shows it.
 fn bear(request: &mut Request<Full<Bytes>>, word: &str) -> Result<(), Error> {
     authorize(request, &format!("Bearer {word}"))
 }
@@ -444,6 +468,16 @@ impl Call {
         Self {
             method: Method::GET,
             target: path::REQUESTS.to_owned(),
+            body: Vec::new(),
+        }
+    }
+
+    /// Whose token the call is made with; answered by [`crate::Login`].
+    #[must_use]
+    pub fn login() -> Self {
+        Self {
+            method: Method::GET,
+            target: path::LOGIN.to_owned(),
             body: Vec::new(),
         }
     }

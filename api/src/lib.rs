@@ -14,6 +14,7 @@ mod tls;
 pub mod token;
 mod transport;
 mod types;
+pub mod web;
 pub mod word;
 
 pub use client::{Call, Client, Events, Said};
@@ -23,9 +24,9 @@ pub use transport::{Address, BadUrl, Transport};
 pub use types::{
     AcceptLog, AddBreakglass, AddedBreakglass, Approve, AskAs, AskFor, BackedUp, Decommission,
     Deny, Enrol, Enrolled, Event, GaveBack, GiveBack, Given, Health, HostAnswer, HostInfo,
-    HostSays, Hosts, Join, Kind, MadeToken, NewToken, PROBLEM_TYPE, Problem, Receipt, Rename,
-    Revoke, Revoked, Seen, Standing, Status, Submit, Submitted, Trouble, TroubleKind, Waiting,
-    WaitingList, Withdraw, Witnessed,
+    HostSays, Hosts, Join, Kind, Login, MadeToken, NewToken, PROBLEM_TYPE, Problem, Receipt,
+    Rename, Revoke, Revoked, Seen, Standing, Status, Submit, Submitted, Trouble, TroubleKind,
+    Waiting, WaitingList, Withdraw, Witnessed,
 };
 
 /// Paths of the calls.
@@ -39,6 +40,7 @@ pub mod path {
     pub const FOR: &str = "/v1/requests/for";
     pub const GIVE_BACK: &str = "/v1/requests/give-back";
     pub const WITHDRAW: &str = "/v1/requests/withdraw";
+    pub const LOGIN: &str = "/v1/login";
     pub const STREAM: &str = "/v1/stream";
     pub const SYNC: &str = "/v1/sync";
     pub const REVOCATIONS: &str = "/v1/revocations";

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub struct Submit {
     /// `jit-request+jwt`, compact.
     pub request: String,
-    /// Of the CI that asks as a person who must show one.
+    /// Of the CI, or of the login, of a person who must show one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_token: Option<String>,
 }
@@ -165,6 +165,23 @@ pub struct Approve {
     /// Armoured SSH signature over the request's compact bytes; none: root's word on the issuer's box.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sig: Option<String>,
+    /// Of the login of a person whose key alone does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
+}
+
+/// Answer to `GET /v1/login`: the OpenID provider at which people log in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    pub issuer: String,
+    /// Name of `jitctl` there: a public client.
+    pub client_id: String,
+    /// `openid` among them.
+    pub scopes: Vec<String>,
+    /// Whose token the call came with, if it came with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
 }
 
 /// `POST /v1/requests/deny`, answered by [`Submitted`].

@@ -5,7 +5,7 @@ use crate::outgoing::Url;
 use api::Address;
 use settings::issuer::no_url;
 pub use settings::issuer::{Https, Issuer as Config, Limits};
-pub use settings::outgoing::{Oidc, Ticket};
+pub use settings::outgoing::Ticket;
 use settings::{Places, Wrong};
 
 /// Reads the files there.
@@ -27,7 +27,9 @@ fn check(config: &Config) -> Result<(), Wrong> {
         .map(|t| ("ticket.url".to_owned(), &t.url));
     let oidc = config.oidc.iter();
     let oidc = oidc.map(|(name, one)| (format!("oidc.{name}.issuer"), &one.issuer));
-    for (key, url) in hooks.chain(ticket).chain(oidc) {
+    let login = config.login.iter();
+    let login = login.map(|one| ("login.issuer".to_owned(), &one.issuer));
+    for (key, url) in hooks.chain(ticket).chain(oidc).chain(login) {
         Url::parse(url).map_err(|what| Wrong::new(&key, what, "write https://HOST[:PORT]/PATH"))?;
     }
     match config.https.as_ref().and_then(|https| https.url.as_ref()) {

@@ -101,11 +101,11 @@ pub async fn serve(
     let newest = db.call(|core| core.store.head()).await?.n;
     let (stopping, stop) = stop::pair();
     let beats = Arc::new(Beats::new(tuning.heartbeat));
-    let outgoing =
-        match config.hooks.is_empty() && config.ticket.is_none() && config.oidc.is_empty() {
-            true => None,
-            false => Some(Outgoing::new(&config.outgoing)?),
-        };
+    let tokens = !config.oidc.is_empty() || config.login.is_some();
+    let outgoing = match config.hooks.is_empty() && config.ticket.is_none() && !tokens {
+        true => None,
+        false => Some(Outgoing::new(&config.outgoing)?),
+    };
     let ticket = match (&config.ticket, &outgoing) {
         (Some(ticket), Some(outgoing)) => {
             let clock = Arc::clone(&tuning.clock);
@@ -116,20 +116,12 @@ pub async fn serve(
         _ => None,
     };
     let oidc = match &outgoing {
-        Some(outgoing) if !config.oidc.is_empty() => {
+        Some(outgoing) if tokens => {
             let clock = Arc::clone(&tuning.clock);
-            Some(Oidc::new(&config.oidc, outgoing, clock)?)
+            Some(Oidc::new(config, authority.ring(), outgoing, clock)?)
         }
         _ => None,
     };
-    for (name, one) in &config.oidc {
-        if !authority.ring().has_person(&one.person) {
-            out::error(format_args!(
-                "oidc.{name}: the trust statement knows no person {:?}, so nobody's key wants a token by this entry",
-                one.person
-            ));
-        }
-    }
     let app = Arc::new(App {
         ticket,
         oidc,

@@ -57,6 +57,7 @@ async fn approve(client: &Client, id: &str, sig: Option<String>) -> Result<Submi
     let approve = Approve {
         id: id.to_owned(),
         sig,
+        id_token: None,
     };
     client.approve(&approve).await.map_err(|e| code(&e))
 }

@@ -311,6 +311,7 @@ async fn people_approve_it_as_any_other_and_a_revoked_or_removed_key_ends_the_wa
         let approve = Approve {
             id: id.to_owned(),
             sig: Some(hands.sign(key, APPROVES, jws)),
+            id_token: None,
         };
         client.approve(&approve).await.map_err(|e| code(&e))
     };

@@ -187,7 +187,11 @@ async fn approve(client: &Client, hands: &Hands, key: &str, id: &str, jws: &str)
     let sig = Some(hands.sign(key, NAMESPACE, jws));
     let id = id.to_owned();
     client
-        .approve(&Approve { id, sig })
+        .approve(&Approve {
+            id,
+            sig,
+            id_token: None,
+        })
         .await
         .expect("approval");
 }

@@ -138,6 +138,7 @@ impl Key {
 struct Provider {
     says: Arc<Mutex<(Value, Value)>>,
     asked: Arc<AtomicU64>,
+    discovered: Arc<AtomicU64>,
 }
 
 impl Provider {
@@ -167,9 +168,14 @@ impl Provider {
     fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
     }
+
+    fn discovered(&self) -> u64 {
+        self.discovered.load(Ordering::SeqCst)
+    }
 }
 
 async fn discovery(State(provider): State<Provider>) -> Json<Value> {
+    provider.discovered.fetch_add(1, Ordering::SeqCst);
     Json(provider.says.lock().expect("says").0.clone())
 }
 
@@ -374,6 +380,69 @@ async fn the_key_alone_asks_for_nothing_and_no_other_token_helps_it() {
     // A list of one is one.
     let one = with("aud", json!([AUDIENCE]));
     ci.ask(&client, &host, Some(&one)).await.expect("a grant");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_entry_for_somebody_whom_nobody_knows_is_no_start() {
+    let mut ci = Ci::new().await;
+    ci.place.config.oidc.get_mut("ci").expect("ci").person = "alcie".to_owned();
+    let Err(why) = ci.place.try_start().await else {
+        panic!("it started");
+    };
+    let why = why.to_string();
+    assert!(
+        why.contains("oidc.ci.person") && why.contains("\"alcie\""),
+        "{why}"
+    );
+    ci.place.config.oidc.clear();
+    ci.place.config.login = Some(settings::login::Login {
+        issuer: ci.issuer.clone(),
+        client_id: "jit".to_owned(),
+        claim: "sub".to_owned(),
+        people: [("1".to_owned(), "bbo".to_owned())].into(),
+        claims: [].into(),
+        scopes: vec![],
+        required: true,
+    });
+    let Err(why) = ci.place.try_start().await else {
+        panic!("it started");
+    };
+    assert!(why.to_string().contains("\"bbo\""), "{why}");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_left_alone_and_entries_share_its_keys() {
+    let mut ci = Ci::new().await;
+    let one = ci.place.config.oidc["ci"].clone();
+    let other = Oidc {
+        claims: [("ref".to_owned(), "refs/heads/other".to_owned())].into(),
+        ..one
+    };
+    ci.place.config.oidc.insert("branch".to_owned(), other);
+    let key = Key::ec();
+    ci.provider.has(&[key.jwk("e")]);
+    let running = ci.place.start().await;
+    let client = ci.place.client();
+    let host = Host::enrolled("a", &client).await;
+    let good = key.token("e", &ci.claims());
+    let ask = async || ci.ask(&client, &host, Some(&good)).await;
+
+    // It speaks for somebody else, which is as good as away: the first asks, the others do not.
+    ci.provider
+        .speaks_for("https://x.example.org", &format!("{}/keys", ci.issuer));
+    for _ in 0..3 {
+        let why = ask().await.expect_err("no keys");
+        assert!(why.contains("cannot be had at present"), "{why}");
+    }
+    assert_eq!(ci.provider.discovered(), 1);
+    ci.provider
+        .speaks_for(&ci.issuer, &format!("{}/keys", ci.issuer));
+    ask().await.expect_err("too soon");
+    ci.clock.pass(31);
+    ask().await.expect("a grant");
+    // Both entries were looked at, with one set of keys.
+    assert_eq!((ci.provider.discovered(), ci.provider.asked()), (2, 1));
     running.stop().await;
 }
 

@@ -153,12 +153,21 @@ impl Document {
 #[tokio::test]
 async fn what_is_sent_and_answered_is_what_the_document_says() {
     let hands = Hands::new();
-    let place = Place::new();
+    let mut place = Place::new();
     let head = ROLES.split("[[approve]]").next().expect("head");
     place.roles(&format!(
         "{head}[[approve]]\nname = \"two\"\nroles = [\"admin\"]\neffect = \"approve\"\nlevels = [{{ group = \"ops\", count = 2 }}]\n"
     ));
     trust(&place, |c| c.people = hands.people());
+    place.config.login = Some(settings::login::Login {
+        issuer: "https://login.example.org".to_owned(),
+        client_id: "jit".to_owned(),
+        claim: "sub".to_owned(),
+        people: [("1".to_owned(), "dave".to_owned())].into(),
+        claims: [].into(),
+        scopes: vec!["email".to_owned()],
+        required: true,
+    });
     let running = place.start().await;
     let client: Client = place.client();
     let document = Document::served(&place).await;
@@ -170,6 +179,9 @@ async fn what_is_sent_and_answered_is_what_the_document_says() {
         "/v1/healthz",
         &client.health().await.expect("health"),
     );
+    let login = client.login().await.expect("login");
+    assert_eq!(login.scopes, ["openid", "email"]);
+    document.answers("get", "/v1/login", &login);
     document.answers("get", "/v1/hosts", &client.hosts().await.expect("hosts"));
     let request = Request {
         approve_until: now() + 600,
@@ -187,6 +199,7 @@ async fn what_is_sent_and_answered_is_what_the_document_says() {
     let approve = Approve {
         id: request.id.clone(),
         sig: Some(sig),
+        id_token: Some("x".to_owned()),
     };
     document.takes("/v1/requests/approve", &approve);
     let got = client.approve(&approve).await.expect("answer");

@@ -8,7 +8,7 @@ mod setup;
 
 use crate::{at, exit};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-pub use people::{Approve, Deny, Issuer, Remote, Requests, RequestsCommand};
+pub use people::{Approve, Deny, Issuer, Login, Logout, Remote, Requests, RequestsCommand};
 pub use setup::{Setup, Wiring};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -125,6 +125,18 @@ two keys counts once.")]
 Example:
   jitctl deny 01JD3ZK5T2M8Q4W7X9Y0B1C2D3 --reason 'not during the freeze'")]
     Deny(Deny),
+    /// Say who you are to the issuer, at your organisation's own login, with a browser
+    #[command(after_help = "\
+Examples:
+  jitctl login
+  jitctl login --no-browser --within 15m    prints the address only
+
+The browser must run on this machine: it comes back to a port of 127.0.0.1. A login shows, denies
+and gives back; approving and asking want your key as well. It ends by itself, with the session at
+the latest.")]
+    Login(Login),
+    /// Forget the login
+    Logout(Logout),
     /// Show the hosts of this box's issuer and how far each is (root)
     Hosts,
     /// Find faults of the wiring that can hurt

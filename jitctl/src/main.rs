@@ -4,7 +4,7 @@
 //! again behind it. Results go to stdout, progress and advice to stderr; `--json` prints JSON with every exit
 //! code. Only `setup` and `enrol` write to `/etc`; `setup` as a transaction that undoes itself when sudo does not work as before.
 //!
-//! It never runs set-uid, never keeps a secret, and opens a network connection only for `enrol`, for those who approve and for those who ask from elsewhere:
+//! It never runs set-uid, keeps no secret but the ID token of a login (in the session's own folder in memory), and opens a network connection only for `enrol`, for those who log in, who approve and who ask from elsewhere:
 //! else the issuer it speaks to is a socket of the same box. Text that came from elsewhere is never printed raw.
 //!
 //! Its contract is `docs/reference/jitctl.md`.
@@ -39,6 +39,7 @@ mod log_checkpoints;
 mod log_search;
 mod log_tree;
 mod log_witness;
+mod login;
 mod output;
 mod person;
 mod policies;
@@ -96,6 +97,8 @@ fn dispatch(ctx: &Context, command: &Command) -> Result<u8, Failure> {
         Command::Requests(args) => requests::command(ctx, args),
         Command::Approve(args) => requests::approve(ctx, args),
         Command::Deny(args) => requests::deny(ctx, args),
+        Command::Login(args) => login::command(ctx, args),
+        Command::Logout(args) => login::logout(ctx, args),
         Command::Hosts => hosts::command(ctx),
         Command::Doctor => doctor::command(ctx),
         Command::Log(args) => log::command(ctx, args),

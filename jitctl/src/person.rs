@@ -8,6 +8,7 @@ use crate::exit::Code;
 use crate::failure::Failure;
 use crate::host::ISSUER_SOCK;
 use crate::interrupt::runtime;
+use crate::login::Kept;
 use crate::revoke::refusal;
 use api::ssh_agent::{Held, SshAgent};
 use api::word::{self, Word};
@@ -87,6 +88,8 @@ pub struct Issuer {
     own: Option<Rc<SshSigner>>,
     /// The key the issuer knew.
     known: Option<SshKey>,
+    /// Who is logged in there.
+    login: Option<Kept>,
 }
 
 impl Issuer {
@@ -110,6 +113,7 @@ impl Issuer {
         let default = format!("unix:{ISSUER_SOCK}");
         let address =
             Address::parse(said.issuer.as_deref().unwrap_or(&default)).map_err(|e| usage(&e))?;
+        let login = Kept::live(&address);
         let root = !address.is_away() && nix::unistd::geteuid().is_root();
         let roots = said.ca.map_or(Roots::System, Roots::File);
         let named = said.key.as_deref().map(named_key).transpose()?;
@@ -126,6 +130,7 @@ impl Issuer {
             only,
             own,
             known: None,
+            login,
         })
     }
 
@@ -137,6 +142,34 @@ impl Issuer {
     /// The client, for calls that sign something else.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        self.client.transport().address()
+    }
+
+    /// The ID token of who is logged in there, for what he signs.
+    pub fn id_token(&self) -> Option<String> {
+        self.login.as_ref().map(|kept| kept.token.clone())
+    }
+
+    /// Makes a call that gives nothing: a login is enough for it, where no key was named.
+    ///
+    /// # Errors
+    /// As of [`Self::call`].
+    pub fn look<A: DeserializeOwned>(&mut self, call: &Call) -> Result<A, Failure> {
+        let named = self.root || self.only.is_some() || self.own.is_some();
+        let Some(kept) = self.login.as_ref().filter(|_| !named) else {
+            return self.call(call);
+        };
+        match runtime()?.block_on(self.client.call_as(call, &kept.token)) {
+            // What a key can do does not wait for a login.
+            Err(Error::Problem(p)) if p.status == 403 && SshAgent::of_session().is_ok() => {
+                self.call(call)
+            }
+            answer => answer.map_err(|e| refused(&e)),
+        }
     }
 
     /// Makes a call, signed with the first key of the ssh-agent that the issuer knows.

@@ -53,8 +53,9 @@ pub fn refuse_issuer(said: &args::Issuer, without: &str) -> Result<(), Failure> 
 /// # Errors
 /// The refusal of the issuer or the host; no key; no issuer; Ctrl-C.
 pub fn elevate(ctx: &Context, args: &args::Elevate, host: &str) -> Result<u8, Failure> {
-    let id_token = id_token(args.remote.id_token_file.as_deref())?;
+    let of_ci = id_token(args.remote.id_token_file.as_deref())?;
     let mut issuer = Issuer::find(&args.remote.issuer)?;
+    let id_token = of_ci.or_else(|| issuer.id_token());
     if issuer.is_root() {
         return Err(Failure::new(
             Code::Usage,
@@ -149,7 +150,7 @@ pub fn give_back(ctx: &Context, said: &args::Issuer, id: &str) -> Result<u8, Fai
 
 fn gave_back(issuer: &mut Issuer, id: &str) -> Result<GaveBack, Failure> {
     let call = Call::give_back(&GiveBack { id: id.to_owned() }).map_err(|e| refused(&e))?;
-    issuer.call(&call)
+    issuer.look(&call)
 }
 
 /// Nobody waits for it any more.

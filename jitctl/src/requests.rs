@@ -26,7 +26,7 @@ pub fn command(ctx: &Context, args: &args::Requests) -> Result<u8, Failure> {
     match &args.command {
         None | Some(args::RequestsCommand::Ls) => list(ctx, &mut issuer),
         Some(args::RequestsCommand::Show { id }) => {
-            let (waiting, asked) = fetch(&mut issuer, id)?;
+            let (waiting, asked) = whole(issuer.look(&Call::show(id))?, id)?;
             ctx.out.json(&json!({
                 "schema_version": SCHEMA_VERSION,
                 "request": full_json(&waiting, &asked),
@@ -38,7 +38,7 @@ pub fn command(ctx: &Context, args: &args::Requests) -> Result<u8, Failure> {
 }
 
 fn list(ctx: &Context, issuer: &mut Issuer) -> Result<u8, Failure> {
-    let WaitingList { requests } = issuer.call(&Call::list())?;
+    let WaitingList { requests } = issuer.look(&Call::list())?;
     let all = requests
         .iter()
         .map(|w| Ok((w, read(w)?)))
@@ -60,7 +60,8 @@ fn list(ctx: &Context, issuer: &mut Issuer) -> Result<u8, Failure> {
 /// `jitctl approve`.
 pub fn approve(ctx: &Context, args: &args::Approve) -> Result<u8, Failure> {
     let mut issuer = Issuer::find(&args.issuer)?;
-    let (waiting, asked) = fetch(&mut issuer, &args.id)?;
+    // Signed, also by who is logged in: so it is known with which key to go on.
+    let (waiting, asked) = whole(issuer.call(&Call::show(&args.id))?, &args.id)?;
     if waiting.standing != Standing::Open {
         return Err(Failure::new(
             Code::Denied,
@@ -80,6 +81,7 @@ pub fn approve(ctx: &Context, args: &args::Approve) -> Result<u8, Failure> {
     let approve = Approve {
         id: waiting.id.clone(),
         sig,
+        id_token: issuer.id_token(),
     };
     let answer: Submitted = runtime()?
         .block_on(issuer.client().approve(&approve))
@@ -95,7 +97,7 @@ pub fn deny(ctx: &Context, args: &args::Deny) -> Result<u8, Failure> {
         reason: args.reason.clone(),
     };
     let call = Call::deny(&deny).map_err(|e| refused(&e))?;
-    let answer: Submitted = issuer.call(&call)?;
+    let answer: Submitted = issuer.look(&call)?;
     ctx.out.json(&decided_json(&answer, "denied"));
     ctx.out.line(format!("Denied: {}.", answer.id));
     Ok(Exit::Ok.code())
@@ -152,8 +154,7 @@ fn confirm(ctx: &Context) -> Result<(), Failure> {
     }
 }
 
-fn fetch(issuer: &mut Issuer, id: &str) -> Result<(Waiting, Request), Failure> {
-    let waiting: Waiting = issuer.call(&Call::show(id))?;
+fn whole(waiting: Waiting, id: &str) -> Result<(Waiting, Request), Failure> {
     let asked = read(&waiting)?;
     if waiting.id != id || asked.id != id {
         return Err(strange("it is about another request"));

@@ -1,5 +1,6 @@
 //! `issuer.toml`: where an issuer keeps and finds things, and how much it takes.
 
+use crate::login::Login;
 use crate::outgoing::{Hook, MOST_HOOKS, MOST_OIDC, Oidc, Outgoing, Ticket};
 use crate::{Settings, Wrong, absolute};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub struct Issuer {
     /// Who asks from a CI, by a name of the entry.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub oidc: BTreeMap<String, Oidc>,
+    /// Where people log in; none: nowhere.
+    pub login: Option<Login>,
 }
 
 /// For hosts elsewhere. The files are read at the start and at each reload.
@@ -81,6 +84,7 @@ impl Default for Issuer {
             hooks: BTreeMap::new(),
             ticket: None,
             oidc: BTreeMap::new(),
+            login: None,
         }
     }
 }
@@ -133,6 +137,9 @@ impl Settings for Issuer {
         }
         for (name, oidc) in &self.oidc {
             oidc.check(name)?;
+        }
+        if let Some(login) = &self.login {
+            login.check()?;
         }
         if let Some(ticket) = &self.ticket {
             ticket.check()?;

@@ -14,6 +14,7 @@ pub mod ceiling;
 pub mod issuer;
 pub mod jitctl;
 pub mod link;
+pub mod login;
 pub mod outgoing;
 pub mod receiver;
 

@@ -236,9 +236,9 @@ impl KeyRing {
         self.people.of_account(login, uid, host)
     }
 
-    /// Do the root keys know a person of this id?
-    pub fn has_person(&self, id: &str) -> bool {
-        self.people.has(id)
+    /// The person of this id, if the root keys know one.
+    pub fn person(&self, id: &str) -> Option<&Person> {
+        self.people.get(id)
     }
 
     /// Whose key this is, if it is valid at that time.

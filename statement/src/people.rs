@@ -145,11 +145,12 @@ impl People {
         same.next().map(|k| k.exp)
     }
 
-    /// Whose key it is, and its times.
-    pub(crate) fn has(&self, id: &str) -> bool {
-        self.list.iter().any(|person| person.id == id)
+    /// The person of this id.
+    pub(crate) fn get(&self, id: &str) -> Option<&Person> {
+        self.list.iter().find(|person| person.id == id)
     }
 
+    /// Whose key it is, and its times.
     pub(crate) fn of_key(&self, key: &SshKey) -> Option<(&Person, u64, u64)> {
         let (n, nbf, exp) = self.by_key.get(key.blob())?;
         Some((self.list.get(*n)?, *nbf, *exp))

@@ -4,6 +4,7 @@
 use super::App;
 use super::calls::{Answer, parse, read_bytes};
 use super::hosts;
+use super::login;
 use super::people::who;
 use super::problem::Fault;
 use super::table::Caller;
@@ -113,7 +114,8 @@ pub async fn give_back(
     body: Body,
 ) -> Answer<GaveBack> {
     let bytes = read_bytes(body).await?;
-    let person = person(who(&app, caller, &headers, (&method, &uri, &bytes))?)?;
+    let by = login::who(&app, caller, &headers, (&method, &uri, &bytes)).await?;
+    let person = person(by)?;
     let GiveBack { id } = parse(&bytes)?;
     let (authority, by) = (Arc::clone(&app.authority), app.uids.issuer);
     let whose = person.id.clone();

@@ -8,6 +8,7 @@ pub mod away;
 mod calls;
 mod host;
 mod hosts;
+mod login;
 mod metrics;
 mod openapi;
 mod people;
@@ -48,7 +49,7 @@ pub struct App {
     pub shares: Shares,
     /// None: nobody is asked about tickets.
     pub ticket: Option<Ticket>,
-    /// None: no person asks with more than his key.
+    /// None: no person shows more than his key.
     pub oidc: Option<Oidc>,
     pub uids: Uids,
     pub words: Words,
@@ -82,6 +83,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route(api::path::DENY, post(people::deny))
         .route(api::path::FOR, get(asked::target))
         .route(api::path::GIVE_BACK, post(asked::give_back))
+        .route(api::path::LOGIN, get(login::login))
         .route(api::path::WITHDRAW, post(people::withdraw))
         .route(api::path::REVOCATIONS, post(calls::revocations))
         .route(api::path::RECEIPTS, post(hosts::receipt))

@@ -4,6 +4,7 @@
 use super::App;
 use super::calls::{Answer, parse, read, read_bytes};
 use super::host;
+use super::login;
 use super::problem::Fault;
 use super::table::Caller;
 use crate::approvals::{self, By, Refusal};
@@ -108,7 +109,7 @@ pub async fn list(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answer<WaitingList> {
-    let by = who(&app, caller, &headers, (&method, &uri, b""))?;
+    let by = login::who(&app, caller, &headers, (&method, &uri, b"")).await?;
     let open = approvals::list(&app.db, &app.authority, by).await?;
     let names = names(&app).await?;
     let ring = app.authority.ring();
@@ -130,7 +131,7 @@ pub async fn show(
     headers: HeaderMap,
     which: Result<Query<Which>, QueryRejection>,
 ) -> Answer<Waiting> {
-    let by = who(&app, caller, &headers, (&method, &uri, b""))?;
+    let by = login::who(&app, caller, &headers, (&method, &uri, b"")).await?;
     let Query(Which { id }) = which.map_err(|e| Fault::malformed(e.body_text()))?;
     let found = approvals::show(&app.db, &app.authority, by, id).await?;
     let names = names(&app).await?;
@@ -146,17 +147,18 @@ pub async fn approve(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Submitted> {
-    let Approve { id, sig } = read(body).await?;
-    if sig.is_none() {
+    let Approve { id, sig, id_token } = read(body).await?;
+    match &sig {
+        Some(sig) => login::signs(&app, sig, id_token.as_deref()).await?,
         // Nobody's word but root's is taken without one.
-        match who(&app, caller, &headers, (&method, &uri, b""))? {
+        None => match who(&app, caller, &headers, (&method, &uri, b""))? {
             By::Root => {}
             By::Person(_) => {
                 return Err(Fault::invalid(
                     "An approval is signed over the request's bytes.",
                 ));
             }
-        }
+        },
     }
     let settled = approvals::approve(&app.db, &app.authority, &app.rules, id, sig).await?;
     app.wake.notify_one();
@@ -172,7 +174,7 @@ pub async fn deny(
     body: Body,
 ) -> Answer<Submitted> {
     let bytes = read_bytes(body).await?;
-    let by = who(&app, caller, &headers, (&method, &uri, &bytes))?;
+    let by = login::who(&app, caller, &headers, (&method, &uri, &bytes)).await?;
     let Deny { id, reason } = parse(&bytes)?;
     if reason.len() > REASON_MAX || statement::limits::reason(&reason).is_err() {
         return Err(Fault::invalid(

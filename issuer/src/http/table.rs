@@ -43,12 +43,14 @@ enum Away {
 }
 
 /// Every call there is. What is not here is refused.
-const TABLE: [(Method, &str, Who, Away); 26] = [
+const TABLE: [(Method, &str, Who, Away); 27] = [
     (Method::GET, api::path::HEALTHZ, Who::Anyone, Away::Yes),
     // For what watches over this box, and for balancers.
     (Method::GET, api::path::READYZ, Who::Anyone, Away::Yes),
     (Method::GET, api::path::METRICS, Who::Anyone, Away::No),
     (Method::GET, api::path::OPENAPI, Who::Anyone, Away::Yes),
+    // For those who have no token yet; one that comes with the call says who it is.
+    (Method::GET, api::path::LOGIN, Who::Anyone, Away::Yes),
     // Signed by a host or a person.
     (Method::POST, api::path::REQUESTS, Who::Anyone, Away::Yes),
     // Signed by the host.
@@ -197,6 +199,7 @@ mod tests {
             (Method::GET, "/v1/readyz", [true, true, true, true, true]),
             (Method::GET, "/metrics", [true, true, true, true, false]),
             (Method::GET, "/v1/openapi.json", [true; 5]),
+            (Method::GET, "/v1/login", [true; 5]),
             (Method::POST, "/v1/requests", [true; 5]),
             (Method::GET, "/v1/requests/for", [true; 5]),
             (Method::POST, "/v1/requests/give-back", [true; 5]),

@@ -15,8 +15,11 @@ use tokio::sync::Mutex;
 const TIME: Duration = Duration::from_secs(4);
 /// Milliseconds for which keys are believed without another look.
 const FRESH_MS: u64 = 3_600_000;
-/// Milliseconds between two looks for a key that is not known.
+/// Milliseconds between two looks: for a key that is not known, and for a provider that did not answer.
 const AGAIN_MS: u64 = 30_000;
+
+const UNKNOWN: &str = "its key is not known";
+const AWAY: &str = "the keys of its issuer cannot be had at present";
 
 /// Keys of one issuer.
 pub struct Keys {
@@ -33,6 +36,8 @@ struct Known {
     /// Unix milliseconds: when they came, and when they were last looked for.
     at: u64,
     tried: u64,
+    /// The last look brought none.
+    is_away: bool,
 }
 
 #[derive(Deserialize)]
@@ -74,18 +79,21 @@ impl Keys {
             return Ok(key);
         }
         if now.saturating_sub(known.tried) < AGAIN_MS {
-            return Err("its key is not known".to_owned());
+            return Err(match known.is_away {
+                true => AWAY.to_owned(),
+                false => UNKNOWN.to_owned(),
+            });
         }
         known.tried = now;
+        known.is_away = true;
         // What was known before is not believed in place of what does not come.
         known.keys = self.fetch().await.map_err(|why| {
             crate::out::warn(format_args!("keys of {}: {why}", self.issuer));
-            "the keys of its issuer cannot be had at present".to_owned()
+            AWAY.to_owned()
         })?;
         known.at = now;
-        known
-            .get(kid)
-            .ok_or_else(|| "its key is not known".to_owned())
+        known.is_away = false;
+        known.get(kid).ok_or_else(|| UNKNOWN.to_owned())
     }
 
     async fn fetch(&self) -> Result<Vec<Jwk>, String> {

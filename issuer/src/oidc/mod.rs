@@ -1,127 +1,182 @@
-//! ID tokens of a CI (OpenID Connect): for a person who has an entry in `[oidc.NAME]`, his key alone asks for nothing. The
-//! token must say that it is from that place, for us, and what else is pinned.
+//! ID tokens (OpenID Connect). Of a CI: for a person who has an entry in `[oidc.NAME]`, his key alone asks for nothing. Of
+//! people, from `[login]`: a token lets its person look, deny and give back, and where `required` is set his key alone asks
+//! for nothing and approves nothing.
 //!
-//! A token only lets a caller in: it names no account, gives no right and never reaches a host. `docs/how-to/ci.md`.
+//! A token only lets a caller in: it gives no right, stands for no signature and never reaches a host. `docs/how-to/ci.md`,
+//! `docs/how-to/login.md`.
 
 mod keys;
+mod login;
+mod pinned;
 mod verify;
 
 use crate::clock::Clock;
-use crate::config::Oidc as Config;
+use crate::config::Config;
 use crate::error::Error;
 use crate::outgoing::Outgoing;
 use keys::Keys;
-use serde_json::{Map, Value};
+use login::Login;
+use pinned::Pinned;
+use statement::keys::KeyRing;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-/// Seconds between the clock of whoever made a token and ours.
-const SKEW: u64 = 60;
-/// Bytes of a token.
-const TOKEN_MAX: usize = 8 * 1024;
-
-/// All entries.
+/// All whose tokens mean something here.
 pub struct Oidc {
     entries: Vec<Entry>,
+    login: Option<Login>,
     clock: Arc<dyn Clock>,
 }
 
+/// One of a CI.
 struct Entry {
     name: String,
     person: String,
-    issuer: String,
-    audience: String,
-    claims: BTreeMap<String, String>,
-    keys: Keys,
+    pinned: Pinned,
 }
 
 impl Oidc {
     /// # Errors
-    /// [`Error::Tls`] without cryptography to verify with; [`Error::Config`] for an issuer that cannot be called.
+    /// [`Error::Tls`] without cryptography to verify with; [`Error::Config`] for an issuer that cannot be called and a person whom
+    /// the trust statement does not know.
     pub fn new(
-        config: &BTreeMap<String, Config>,
+        config: &Config,
+        ring: &KeyRing,
         outgoing: &Outgoing,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         verify::install();
-        let entries = config
-            .iter()
-            .map(|(name, one)| {
-                Ok(Entry {
-                    name: name.clone(),
-                    person: one.person.clone(),
-                    issuer: one.issuer.clone(),
-                    audience: one.audience.clone(),
-                    claims: one.claims.clone(),
-                    keys: Keys::new(&one.issuer, outgoing.clone(), Arc::clone(&clock))?,
-                })
+        let mut keys: BTreeMap<String, Arc<Keys>> = BTreeMap::new();
+        let mut pinned = |issuer: &str, audience: &str, claims: &BTreeMap<String, String>| {
+            let of_issuer = match keys.get(issuer) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let new = Keys::new(issuer, outgoing.clone(), Arc::clone(&clock))?;
+                    let new = Arc::new(new);
+                    keys.insert(issuer.to_owned(), Arc::clone(&new));
+                    new
+                }
+            };
+            Ok::<_, Error>(Pinned {
+                issuer: issuer.to_owned(),
+                audience: audience.to_owned(),
+                claims: claims.clone(),
+                keys: of_issuer,
             })
-            .collect::<Result<_, Error>>()?;
-        Ok(Self { entries, clock })
+        };
+        let mut entries = Vec::new();
+        for (name, one) in &config.oidc {
+            known(ring, &format!("oidc.{name}.person"), &one.person)?;
+            entries.push(Entry {
+                name: name.clone(),
+                person: one.person.clone(),
+                pinned: pinned(&one.issuer, &one.audience, &one.claims)?,
+            });
+        }
+        let login = match &config.login {
+            Some(one) => {
+                for person in one.people.values() {
+                    known(ring, "login.people", person)?;
+                }
+                let pinned = pinned(&one.issuer, &one.client_id, &one.claims)?;
+                Some(Login::new(one.clone(), pinned))
+            }
+            None => None,
+        };
+        Ok(Self {
+            entries,
+            login,
+            clock,
+        })
     }
 
-    /// That `person` asks from where one of his entries says; one who has none needs no token.
+    /// Where people log in, if they can.
+    pub fn login(&self) -> Option<api::Login> {
+        self.login.as_ref().map(Login::public)
+    }
+
+    /// Whose token this is: one of a person who logged in.
+    ///
+    /// # Errors
+    /// The sentence for the caller.
+    pub async fn person(&self, token: &str) -> Result<String, String> {
+        let Some(login) = &self.login else {
+            return Err("Nobody logs in at this issuer; sign the call with a key.".to_owned());
+        };
+        let person = login.person(token, self.now()).await;
+        person.map(str::to_owned).map_err(|why| again(&why))
+    }
+
+    /// That `person` may ask with his key: from where one of his entries says, or logged in; one of whom no token is wanted needs
+    /// none.
     ///
     /// # Errors
     /// The sentence for whoever asked.
     pub async fn admits(&self, person: &str, token: Option<&str>) -> Result<(), String> {
-        let his: Vec<&Entry> = self.entries.iter().filter(|e| e.person == person).collect();
-        if his.is_empty() {
-            return Ok(());
-        }
-        let token = token.ok_or_else(|| {
-            format!("{person} asks with an ID token of the CI beside the key (--id-token-file).")
-        })?;
-        if token.len() > TOKEN_MAX {
-            return Err(format!("An ID token has at most {TOKEN_MAX} bytes."));
-        }
+        let mut his = self.entries.iter().filter(|e| e.person == person);
+        let Some(first) = his.next() else {
+            return self.signs(person, token).await;
+        };
+        let logs_in = self.login.as_ref().is_some_and(|l| l.wants(person));
+        let Some(token) = token else {
+            return Err(format!(
+                "{person} asks with an ID token of the CI beside the key (--id-token-file)."
+            ));
+        };
         let mut why = String::new();
-        for entry in his {
-            match entry.admits(token, self.clock.unix_ms() / 1000).await {
-                Ok(()) => return Ok(()),
+        for entry in std::iter::once(first).chain(his) {
+            match entry.pinned.claims(token, self.now()).await {
+                Ok(_) => return Ok(()),
                 Err(e) => why = format!("The ID token is refused by oidc.{}: {e}.", entry.name),
             }
         }
-        Err(why)
+        match logs_in {
+            true => self.signs(person, Some(token)).await,
+            false => Err(why),
+        }
+    }
+
+    /// That `person` may sign: where it is wanted of him, only while he is logged in.
+    ///
+    /// # Errors
+    /// The sentence for the caller.
+    pub async fn signs(&self, person: &str, token: Option<&str>) -> Result<(), String> {
+        let Some(login) = self.login.as_ref().filter(|l| l.wants(person)) else {
+            return Ok(());
+        };
+        let Some(token) = token else {
+            return Err(format!(
+                "The key of {person} counts only while he is logged in: run `jitctl login`."
+            ));
+        };
+        match login.person(token, self.now()).await {
+            Ok(id) if id == person => Ok(()),
+            Ok(id) => Err(format!(
+                "The key is {person}'s, and the login {id}'s: run `jitctl login` as {person}."
+            )),
+            Err(why) => Err(again(&why)),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.unix_ms() / 1000
     }
 }
 
-impl Entry {
-    async fn admits(&self, token: &str, now: u64) -> Result<(), String> {
-        let kid = verify::kid(token)?;
-        // Whose it says it is, before anybody is asked for keys.
-        if verify::unverified_issuer(token)? != self.issuer {
-            return Err("it is of another issuer".to_owned());
-        }
-        let key = self.keys.find(&kid).await?;
-        let claims = verify::claims(token, &key, &self.issuer, &self.audience)?;
-        in_time(&claims, now)?;
-        for (name, want) in &self.claims {
-            if claims.get(name).and_then(Value::as_str) != Some(want) {
-                return Err(format!("its {name} is not the one that is pinned"));
-            }
-        }
-        Ok(())
-    }
+fn again(why: &str) -> String {
+    format!("The login is refused: {why}. Run `jitctl login`.")
 }
 
-fn in_time(claims: &Map<String, Value>, now: u64) -> Result<(), String> {
-    // Numbers of seconds, which the specification lets have a fraction.
-    let time = |name: &str| claims.get(name).and_then(Value::as_f64);
-    let now = now as f64;
-    let skew = SKEW as f64;
-    match time("exp") {
-        Some(exp) if now < exp + skew => {}
-        Some(_) => return Err("it is over".to_owned()),
-        None => return Err("it has no end".to_owned()),
-    }
-    match time("iat") {
-        Some(iat) if iat <= now + skew => {}
-        _ => return Err("it is not made yet, or does not say when".to_owned()),
-    }
-    match claims.get("nbf") {
-        None => Ok(()),
-        Some(_) if time("nbf").is_some_and(|nbf| nbf <= now + skew) => Ok(()),
-        Some(_) => Err("it does not count yet".to_owned()),
+/// One of whom nobody knows would want a token of nobody: more would be open than whoever wrote it believes.
+fn known(ring: &KeyRing, key: &str, person: &str) -> Result<(), Error> {
+    match ring.person(person) {
+        Some(_) => Ok(()),
+        None => Err(Error::Config {
+            path: Path::new("issuer.toml").to_owned(),
+            why: format!(
+                "{key}: the trust statement knows no person {person:?}; correct the name, or have the person added"
+            ),
+        }),
     }
 }

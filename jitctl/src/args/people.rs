@@ -1,6 +1,6 @@
 //! Those who approve: which requests, which issuer, which key.
 
-use super::revoke_reason;
+use super::{duration, revoke_reason};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -38,6 +38,24 @@ pub struct Remote {
     /// File with an ID token of the CI that this job runs in, where the issuer wants one beside the key
     #[arg(long, value_name = "FILE", requires = "host")]
     pub id_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub issuer: Issuer,
+}
+
+#[derive(Debug, Args)]
+pub struct Login {
+    /// Only print the address, for a browser on this machine
+    #[arg(long)]
+    pub no_browser: bool,
+    /// How long to wait for the browser
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub within: u64,
+    #[command(flatten)]
+    pub issuer: Issuer,
+}
+
+#[derive(Debug, Args)]
+pub struct Logout {
     #[command(flatten)]
     pub issuer: Issuer,
 }
