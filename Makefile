@@ -25,7 +25,7 @@ test:
 	$(PHASE) "tests without root" cargo test --locked --no-fail-fast --workspace
 	$(PHASE) "tests of the journal that need root" cargo test --locked -p journal --features root-tests --lib root::
 	$(PHASE) "exports before a judge in Go" cargo test --locked -p journal --features go-tests --lib judges::go::
-	$(PHASE) "calls of the issuer before a judge" cargo test --locked -p jit-issuer --features judge-tests --test contract
+	$(PHASE) "the issuer before a judge and a provider" cargo test --locked -p jit-issuer --features judge-tests --test contract --test login
 	$(PHASE) "packages" $(MAKE) --no-print-directory packages
 	$(PHASE) "lint of the packages" $(MAKE) --no-print-directory lint-packages
 	$(PHASE) "tests on booted hosts" scripts/test-hosts
