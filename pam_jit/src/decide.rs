@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use wire::client::CallError;
 use wire::gate::{Door, PamPhase, PamVerdict, Reply, Request, Subject};
+use wire::last_gate::Program;
 use wire::nss::{NssError, User};
 use wire::{Text, budget};
 
@@ -15,8 +16,8 @@ pub trait Outside {
     fn user_by_uid(&self, uid: u32) -> Result<Option<User>, NssError>;
     fn user_by_name(&self, login: &[u8]) -> Result<Option<User>, NssError>;
     fn eligible(&self, user: &User) -> Result<bool, NssError>;
-    /// This code runs inside sudo-rs.
-    fn in_sudo_rs(&self) -> bool;
+    /// The program this code runs in, if it is one that asks nobody after PAM.
+    fn last_gate(&self) -> Option<Program>;
     /// One call to the agent that takes at most `limit`.
     fn ask(&self, request: &Request, limit: Duration) -> Result<Reply, CallError>;
 }
@@ -33,6 +34,8 @@ pub struct Call<'a> {
     pub tty: Option<&'a [u8]>,
     /// How long auth took in this transaction; zero where it was not asked.
     pub auth_took: Duration,
+    /// In this transaction a grant stood for the password of auth, or changed whose is asked for.
+    pub by_grant: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,10 @@ pub enum Outcome {
     Success,
     /// Nothing to say: the rest of the stack decides.
     Ignore,
+    /// Account only, where PAM is the last gate: this is a use of a grant. The rest of the stack decides.
+    Use,
+    /// Auth only: the rest of the stack decides, about the user himself in the place of whom PAM names.
+    OwnPassword(Text),
     /// No, and this is what the user reads.
     Refuse(String),
 }
@@ -51,11 +58,13 @@ enum Doubt {
     Nss(NssError),
     NoSuchUid(u32),
     NoUserItem,
+    NoSuchTarget(Text),
     OtherUser(Text),
     OtherDoor(Text),
     NoGate(Text),
     Agent(CallError),
     Answer,
+    Ended,
     Panic,
 }
 
@@ -68,6 +77,9 @@ impl fmt::Display for Doubt {
                 write!(f, "jit: refused, uid {uid} is in no user database; {ROOT}")
             }
             Doubt::NoUserItem => write!(f, "jit: refused, PAM names no user; {ROOT}"),
+            Doubt::NoSuchTarget(name) => {
+                write!(f, "jit: refused, \"{name}\" is in no user database; {ROOT}")
+            }
             Doubt::OtherUser(name) => write!(
                 f,
                 "jit: refused, you would be authenticated as \"{name}\" (targetpw, rootpw or runaspw in \
@@ -88,6 +100,10 @@ impl fmt::Display for Doubt {
             Doubt::Answer => write!(
                 f,
                 "jit: the agent's answer does not fit the question; {ROOT} Try: systemctl status jit-agent"
+            ),
+            Doubt::Ended => write!(
+                f,
+                "jit: refused, the grant that stood for the password has just ended. Run it again"
             ),
             Doubt::Panic => write!(f, "jit: refused after a fault inside pam_jit; {ROOT}"),
         }
@@ -119,7 +135,13 @@ fn judge(outside: &impl Outside, call: Call<'_>) -> Result<Outcome, Doubt> {
     };
     // Somebody put the module into a service that is no door: it guards nothing there unless it refuses.
     let door = door.ok_or_else(|| Doubt::OtherDoor(service.into()))?;
-    let last_gate = door == Door::Sudo && is_last_gate(outside, service)?;
+    let last_gate = is_last_gate(outside, door, service)?;
+    // With su PAM names whom the user would become.
+    let target = match door {
+        Door::Su => Some(named(outside, call.user)?),
+        Door::Sudo | Door::Ssh | Door::Polkit => None,
+    };
+    let own_login = user.login.clone();
     let request = Request::Pam {
         subject: Subject {
             login: user.login,
@@ -130,6 +152,7 @@ fn judge(outside: &impl Outside, call: Call<'_>) -> Result<Outcome, Doubt> {
         service: service.into(),
         tty: call.tty.map(Text::from),
         last_gate,
+        target,
     };
     let limit = match call.phase {
         PamPhase::Auth => budget::PAM_AUTH,
@@ -146,6 +169,14 @@ fn judge(outside: &impl Outside, call: Call<'_>) -> Result<Outcome, Doubt> {
         Reply::Pam { verdict, text } => Ok(match (verdict, call.phase) {
             (PamVerdict::Refuse, _) => refusal(text),
             (PamVerdict::Success, PamPhase::Auth) => Outcome::Success,
+            (PamVerdict::OwnPassword, PamPhase::Auth) if door == Door::Su => {
+                Outcome::OwnPassword(own_login)
+            }
+            (PamVerdict::OwnPassword, _) => return Err(Doubt::Answer),
+            // No grant covers it any more, and what auth asked for is not what a standing right asks for: whoever stops this
+            // program in between would come in without either.
+            (PamVerdict::Ignore, PamPhase::Account) if call.by_grant => return Err(Doubt::Ended),
+            (PamVerdict::Success, PamPhase::Account) if last_gate => Outcome::Use,
             // Account only vetoes. A success would end the stack early under `sufficient` and let an expired
             // account in.
             (PamVerdict::Success, PamPhase::Account) | (PamVerdict::Ignore, _) => Outcome::Ignore,
@@ -173,14 +204,25 @@ fn door_of(service: &[u8]) -> Option<Door> {
 }
 
 /// Is PAM the last to be asked? Classic sudo sends managed users to its own service, where its plugin asks about the
-/// command afterwards. sudo-rs knows one service only and asks nobody after it. Any other program there is a sudo whose
-/// wiring is incomplete: nothing would stand between it and the command.
-fn is_last_gate(outside: &impl Outside, service: &[u8]) -> Result<bool, Doubt> {
-    match (service, outside.in_sudo_rs()) {
-        (b"sudo-jit", false) => Ok(false),
-        (b"sudo" | b"sudo-i", true) => Ok(true),
+/// command afterwards. sudo-rs and su know services of their own and ask nobody after PAM. Any other program there is one
+/// whose wiring is incomplete: nothing would stand between it and the command.
+fn is_last_gate(outside: &impl Outside, door: Door, service: &[u8]) -> Result<bool, Doubt> {
+    match (door, outside.last_gate()) {
+        (Door::Ssh | Door::Polkit, _) => Ok(false),
+        (Door::Sudo, None) if service == b"sudo-jit" => Ok(false),
+        (Door::Sudo | Door::Su, Some(program)) if program.serves(service) => Ok(true),
         _ => Err(Doubt::NoGate(service.into())),
     }
+}
+
+fn named(outside: &impl Outside, name: Option<&[u8]>) -> Result<Subject, Doubt> {
+    let name = name.ok_or(Doubt::NoUserItem)?;
+    let user = outside.user_by_name(name)?;
+    let user = user.ok_or_else(|| Doubt::NoSuchTarget(name.into()))?;
+    Ok(Subject {
+        login: user.login,
+        uid: user.uid,
+    })
 }
 
 /// The user this call is about, if he is managed.

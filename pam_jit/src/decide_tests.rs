@@ -11,7 +11,8 @@ const BOB: u32 = 1001;
 struct Script {
     real_uid: u32,
     nss_down: bool,
-    in_sudo_rs: bool,
+    program: Option<Program>,
+    by_grant: bool,
     auth_took: Duration,
     reply: RefCell<Option<Result<Reply, CallError>>>,
     asked: RefCell<Vec<(Request, Duration)>>,
@@ -21,7 +22,8 @@ fn script(real_uid: u32) -> Script {
     Script {
         real_uid,
         nss_down: false,
-        in_sudo_rs: false,
+        program: None,
+        by_grant: false,
         auth_took: budget::PAM_AUTH,
         reply: RefCell::new(None),
         asked: RefCell::default(),
@@ -51,8 +53,8 @@ impl Script {
         self
     }
 
-    fn in_sudo_rs(mut self) -> Script {
-        self.in_sudo_rs = true;
+    fn within(mut self, program: Program) -> Script {
+        self.program = Some(program);
         self
     }
 
@@ -84,6 +86,7 @@ impl Script {
                 user: Some(user.as_bytes()),
                 tty: Some(b"/dev/pts/7"),
                 auth_took: self.auth_took,
+                by_grant: self.by_grant,
             },
         )
     }
@@ -115,8 +118,8 @@ impl Outside for Script {
         Ok(user.uid == ALICE)
     }
 
-    fn in_sudo_rs(&self) -> bool {
-        self.in_sudo_rs
+    fn last_gate(&self) -> Option<Program> {
+        self.program
     }
 
     /// Panics when the script has no answer left.
@@ -171,6 +174,7 @@ fn the_agent_hears_who_where_and_how_within_the_budget() {
             service: Text::from("sudo-jit"),
             tty: Some(Text::from("/dev/pts/7")),
             last_gate: false,
+            target: None,
         };
         assert_eq!(alice.asked.take(), [(want, limit)]);
     }
@@ -178,12 +182,13 @@ fn the_agent_hears_who_where_and_how_within_the_budget() {
 
 #[test]
 fn what_auth_left_is_accounts() {
-    for (sudo_rs, service, share) in [
-        (false, "sudo-jit", budget::PAM_ACCOUNT),
-        (true, "sudo", budget::PAM_LAST),
+    for (program, service, share) in [
+        (None, "sudo-jit", budget::PAM_ACCOUNT),
+        (Some(Program::SudoRs), "sudo", budget::PAM_LAST),
+        (Some(Program::Su), "su", budget::PAM_LAST),
     ] {
         let mut alice = script(ALICE).verdict(PamVerdict::Ignore);
-        alice.in_sudo_rs = sudo_rs;
+        alice.program = program;
         alice.auth_took = Duration::from_millis(5);
         let _ = alice.decide(PamPhase::Account, service, "alice");
         let limit = share + budget::PAM_AUTH - alice.auth_took;
@@ -215,7 +220,8 @@ fn each_service_is_its_door_and_any_other_is_closed_to_the_managed() {
         ("sshd", 0, Door::Ssh),
         ("polkit-1", 0, Door::Polkit),
     ] {
-        let alice = script(real_uid).verdict(PamVerdict::Success);
+        let mut alice = script(real_uid).verdict(PamVerdict::Success);
+        alice.program = (door == Door::Su).then_some(Program::Su);
         assert_eq!(alice.auth(service, "alice"), Outcome::Success, "{service}");
         let asked = alice.asked.take();
         assert!(
@@ -269,22 +275,75 @@ fn the_user_is_who_started_sudo_and_not_who_pam_names() {
         assert!(alice.never_asked());
     }
     // With su the target is named and the caller is the subject.
-    let alice = script(ALICE).verdict(PamVerdict::Success);
-    assert_eq!(alice.auth("su", "root"), Outcome::Success);
+    let alice = script(ALICE)
+        .within(Program::Su)
+        .verdict(PamVerdict::Success);
+    assert_eq!(alice.auth("su", "bob"), Outcome::Success);
     assert!(matches!(
         &alice.asked.take()[..],
-        [(Request::Pam { subject, .. }, _)] if subject.uid == ALICE
+        [(Request::Pam { subject, target: Some(target), .. }, _)] if subject.uid == ALICE && target.uid == BOB
     ));
+    let alice = script(ALICE).within(Program::Su);
+    assert!(text(alice.auth("su", "nobody-of-that-name")).contains("in no user database"));
+    assert!(alice.never_asked());
 }
 
 #[test]
-fn in_sudo_rs_pam_is_the_last_gate_and_account_may_take_longer() {
-    for service in ["sudo", "sudo-i"] {
+fn a_grant_that_asks_for_a_password_asks_for_the_users_own_in_su_and_there_only() {
+    let own = |program, service, phase| {
+        let mut alice = script(ALICE).verdict(PamVerdict::OwnPassword);
+        alice.program = program;
+        let user = if service == "su" { "root" } else { "alice" };
+        alice.decide(phase, service, user)
+    };
+    assert_eq!(
+        own(Some(Program::Su), "su", PamPhase::Auth),
+        Outcome::OwnPassword(Text::from("alice"))
+    );
+    assert!(text(own(Some(Program::Su), "su", PamPhase::Account)).contains("does not fit"));
+    assert!(text(own(None, "sudo-jit", PamPhase::Auth)).contains("does not fit"));
+}
+
+#[test]
+fn what_auth_gave_for_a_grant_is_worth_nothing_after_its_end() {
+    for (program, service, user) in [
+        (Some(Program::Su), "su", "root"),
+        (Some(Program::SudoRs), "sudo", "alice"),
+        (None, "sudo-jit", "alice"),
+    ] {
+        for (by_grant, verdict, passes) in [
+            (true, PamVerdict::Ignore, false),
+            (false, PamVerdict::Ignore, true),
+            (true, PamVerdict::Success, true),
+        ] {
+            let mut alice = script(ALICE).verdict(verdict);
+            alice.program = program;
+            alice.by_grant = by_grant;
+            let outcome = alice.decide(PamPhase::Account, service, user);
+            let goes_on = matches!(outcome, Outcome::Ignore | Outcome::Use);
+            assert_eq!(goes_on, passes, "{service} {verdict:?}");
+            let is_use = passes && verdict == PamVerdict::Success && program.is_some();
+            assert_eq!(outcome == Outcome::Use, is_use, "{service} {verdict:?}");
+            if !passes {
+                assert!(text(outcome).contains("has just ended"));
+            }
+        }
+    }
+}
+
+#[test]
+fn in_sudo_rs_and_su_pam_is_the_last_gate_and_account_may_take_longer() {
+    for (program, service) in [
+        (Program::SudoRs, "sudo"),
+        (Program::SudoRs, "sudo-i"),
+        (Program::Su, "su"),
+        (Program::Su, "su-l"),
+    ] {
         for (phase, limit) in [
             (PamPhase::Auth, budget::PAM_AUTH),
             (PamPhase::Account, budget::PAM_LAST),
         ] {
-            let alice = script(ALICE).in_sudo_rs().verdict(PamVerdict::Ignore);
+            let alice = script(ALICE).within(program).verdict(PamVerdict::Ignore);
             assert_eq!(alice.decide(phase, service, "alice"), Outcome::Ignore);
             let asked = alice.asked.take();
             assert!(
@@ -300,7 +359,12 @@ fn a_program_behind_whose_pam_no_gate_stands_gives_the_managed_nothing() {
     for (caller, service) in [
         (script(ALICE), "sudo"),
         (script(ALICE), "sudo-i"),
-        (script(ALICE).in_sudo_rs(), "sudo-jit"),
+        (script(ALICE), "su"),
+        (script(ALICE), "su-l"),
+        (script(ALICE).within(Program::SudoRs), "sudo-jit"),
+        (script(ALICE).within(Program::SudoRs), "su"),
+        (script(ALICE).within(Program::Su), "sudo"),
+        (script(ALICE).within(Program::Su), "sudo-jit"),
     ] {
         for phase in [PamPhase::Auth, PamPhase::Account] {
             assert!(text(caller.decide(phase, service, "alice")).contains("asks jit nothing"));
@@ -321,6 +385,7 @@ fn a_missing_item_refuses_the_managed_only() {
         user: None,
         tty: None,
         auth_took: Duration::ZERO,
+        by_grant: false,
     };
     assert!(text(decide(&script(ALICE), call)).contains("PAM names no user"));
     assert_eq!(decide(&script(BOB), call), Outcome::Ignore);

@@ -6,12 +6,13 @@ use pam::constants::{PAM_ERROR_MSG, PamFlag, PamResultCode};
 use pam::conv::Conv;
 use pam::items::{Service, Tty, User as UserItem};
 use pam::module::{PamHandle, PamHooks};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 use wire::Text;
 use wire::client::{self, CallError};
 use wire::gate::{PamPhase, Reply, Request};
+use wire::last_gate::{self, Program};
 use wire::nss::{self, NssError, User};
 
 /// Longest message in bytes, without the NUL (`PAM_MAX_MSG_SIZE` in `security/_pam_types.h`).
@@ -25,17 +26,22 @@ pam::pam_hooks!(PamJit);
 
 impl PamHooks for PamJit {
     fn sm_authenticate(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
-        // The one refusal that sudo neither repeats (AUTH_ERR: "Sorry, try again") nor that our stack's
-        // `default=ignore` would pass over.
-        guarded(PamResultCode::PAM_CRED_EXPIRED, || {
-            answer(pamh, PamPhase::Auth, PamResultCode::PAM_CRED_EXPIRED)
-        })
+        guarded(refusal(PamPhase::Auth), || answer(pamh, PamPhase::Auth))
     }
 
     fn acct_mgmt(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
-        guarded(PamResultCode::PAM_PERM_DENIED, || {
-            answer(pamh, PamPhase::Account, PamResultCode::PAM_PERM_DENIED)
+        guarded(refusal(PamPhase::Account), || {
+            answer(pamh, PamPhase::Account)
         })
+    }
+
+    /// Which session su opens: `success` is the one of a grant, see `packaging/wiring/pam-su`.
+    fn sm_open_session(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        session(pamh)
+    }
+
+    fn sm_close_session(pamh: &mut PamHandle, _: Vec<&CStr>, _: PamFlag) -> PamResultCode {
+        session(pamh)
     }
 
     /// Goes the way auth went, so that `success=done` means the same in both; there are no credentials to set.
@@ -61,8 +67,33 @@ fn guarded(refusal: PamResultCode, work: impl FnOnce() -> PamResultCode) -> PamR
     })
 }
 
-fn answer(pamh: &mut PamHandle, phase: PamPhase, refusal: PamResultCode) -> PamResultCode {
+fn refusal(phase: PamPhase) -> PamResultCode {
+    match phase {
+        // The one refusal that sudo neither repeats (AUTH_ERR: "Sorry, try again") nor that our stack's
+        // `default=ignore` would pass over.
+        PamPhase::Auth => PamResultCode::PAM_CRED_EXPIRED,
+        PamPhase::Account => PamResultCode::PAM_PERM_DENIED,
+    }
+}
+
+fn session(pamh: &PamHandle) -> PamResultCode {
+    guarded(PamResultCode::PAM_IGNORE, || {
+        if recall(pamh).in_use {
+            PamResultCode::PAM_SUCCESS
+        } else {
+            PamResultCode::PAM_IGNORE
+        }
+    })
+}
+
+fn answer(pamh: &mut PamHandle, phase: PamPhase) -> PamResultCode {
     let mut memory = recall(pamh);
+    // From here on PAM names again whom the user would become.
+    if let Some(target) = memory.target.take()
+        && set_user(pamh, &target).is_err()
+    {
+        return refusal(phase);
+    }
     let start = Instant::now();
     let outcome = decide(
         &System,
@@ -72,28 +103,58 @@ fn answer(pamh: &mut PamHandle, phase: PamPhase, refusal: PamResultCode) -> PamR
             user: item::<UserItem<'_>>(pamh),
             tty: item::<Tty<'_>>(pamh),
             auth_took: memory.auth_took,
+            by_grant: memory.by_grant,
         },
     );
+    let took = start.elapsed();
     let code = match outcome {
         Outcome::Success => PamResultCode::PAM_SUCCESS,
         Outcome::Ignore => PamResultCode::PAM_IGNORE,
+        Outcome::Use => {
+            memory.in_use = true;
+            PamResultCode::PAM_IGNORE
+        }
+        Outcome::OwnPassword(login) => match take_the_place(pamh, &login) {
+            Some(target) => {
+                memory.target = Some(target);
+                memory.by_grant = true;
+                PamResultCode::PAM_IGNORE
+            }
+            None => refusal(phase),
+        },
         Outcome::Refuse(text) => {
             // Said once: a stack that goes on after auth refused comes here again in account.
             if !memory.spoke {
                 say(pamh, &text);
                 memory.spoke = true;
             }
-            refusal
+            refusal(phase)
         }
     };
     if phase == PamPhase::Auth {
         memory.authenticated = code == PamResultCode::PAM_SUCCESS;
-        memory.auth_took += start.elapsed();
+        memory.by_grant |= memory.authenticated;
+        memory.auth_took += took;
     }
+    let counts = memory.by_grant;
     // Without memory, setcred answers "ignore", a text may come twice, and account may wait for longer: nothing that
-    // lets anybody in.
-    let _ = pamh.set_data(MEMORY, Box::new(memory));
+    // lets anybody in. That a grant stood for a password must be known in account.
+    if pamh.set_data(MEMORY, Box::new(memory)).is_err() && counts {
+        return refusal(phase);
+    }
     code
+}
+
+/// Lets PAM name this login; returns whom it named before.
+fn take_the_place(pamh: &mut PamHandle, login: &Text) -> Option<CString> {
+    let target = CString::new(item::<UserItem<'_>>(pamh)?).ok()?;
+    let login = CString::new(login.as_bytes()).ok()?;
+    set_user(pamh, &login).ok()?;
+    Some(target)
+}
+
+fn set_user(pamh: &mut PamHandle, login: &CStr) -> Result<(), PamResultCode> {
+    pamh.set_item_str(UserItem(login))
 }
 
 /// Shows the text line by line. PAM_SILENT is not asked for: sudo before 1.9.16 always sets it and shows
@@ -125,10 +186,16 @@ where
 }
 
 /// What account and setcred need to know of auth in the same transaction.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Memory {
     spoke: bool,
     authenticated: bool,
+    /// A grant stood for the password, or changed whose is asked for.
+    by_grant: bool,
+    /// Account let a use of a grant pass.
+    in_use: bool,
+    /// Whom PAM named before the user's own password was asked for.
+    target: Option<CString>,
     /// All that was asked for in auth together: sudo asks again after a wrong password.
     auth_took: Duration,
 }
@@ -139,7 +206,7 @@ const MEMORY: &str = "pam_jit.memory";
 fn recall(pamh: &PamHandle) -> Memory {
     // SAFETY: data of this name are only ever set in `answer`, as a `Memory`.
     unsafe { pamh.get_data::<Memory>(MEMORY) }
-        .copied()
+        .cloned()
         .unwrap_or_default()
 }
 
@@ -163,8 +230,8 @@ impl Outside for System {
         user.eligible()
     }
 
-    fn in_sudo_rs(&self) -> bool {
-        wire::sudo_rs::runs_this_process()
+    fn last_gate(&self) -> Option<Program> {
+        last_gate::of_this_process()
     }
 
     fn ask(&self, request: &Request, limit: Duration) -> Result<Reply, CallError> {

@@ -50,6 +50,7 @@ fn pam(login: &str, uid: u32) -> gate::Request {
         service: "sudo-jit".into(),
         tty: None,
         last_gate: false,
+        target: None,
     }
 }
 

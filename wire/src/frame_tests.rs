@@ -14,6 +14,7 @@ fn request(service: &[u8]) -> Request {
         service: Text::from(service),
         tty: None,
         last_gate: false,
+        target: None,
     }
 }
 

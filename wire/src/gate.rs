@@ -54,10 +54,13 @@ pub enum Request {
         /// PAM service name, for the record.
         service: Text,
         tty: Option<Text>,
-        /// The program asks nobody after PAM (sudo-rs): account is the use itself, so it is journaled, and the pid
+        /// The program asks nobody after PAM (sudo-rs, su): account is the use itself, so it is journaled, and the pid
         /// is in the grant's cgroup before the answer is yes.
         #[serde(default)]
         last_gate: bool,
+        /// Whom the user would become, where PAM is told (su).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<Subject>,
     },
     /// G3, from sudo's approval `check`: may this very command run? Journaled, and the pid is moved into the
     /// grant's cgroup before the answer is `Allow`.
@@ -178,8 +181,10 @@ pub enum Reply {
 pub enum PamVerdict {
     /// The grant stands for authentication, or the account may go on.
     Success,
-    /// A grant lives, and the rest of the stack decides (password).
+    /// Not by a grant, or one that lives and asks for a password: the rest of the stack decides.
     Ignore,
+    /// A grant lives and asks for the user's own password, where the stack would ask for the target's (su).
+    OwnPassword,
     /// No: show the text, do not ask for a password.
     Refuse,
 }

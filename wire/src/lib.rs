@@ -14,6 +14,7 @@ pub mod cli;
 pub mod client;
 pub mod frame;
 pub mod gate;
+pub mod last_gate;
 pub mod link;
 pub mod nss;
 pub mod sudo_rs;

@@ -60,6 +60,7 @@ fn ask() -> Request {
         service: Text::from("sudo-jit"),
         tty: None,
         last_gate: false,
+        target: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The gates' questions: `open` and PAM are answered from memory, listings leave a record, uses go to `uses`.
 
+use super::last::Told;
 use super::people::with_session;
 use super::say::Wanted;
 use super::{Agent, no, status};
@@ -74,8 +75,12 @@ impl Agent {
                 phase,
                 tty,
                 last_gate: true,
+                target,
                 ..
-            } => self.pam_last(&peer, &person, phase, tty).await,
+            } => {
+                self.pam_last(&peer, &person, phase, Told { tty, target })
+                    .await
+            }
             Request::Pam { door: d, phase, .. } => self.pam(&peer, &person, door(d), phase),
             Request::Use(u) => self.use_(&peer, &person, &u).await,
             Request::List {

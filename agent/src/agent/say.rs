@@ -26,7 +26,11 @@ impl Wanted<'_> {
     fn is_given_by(&self, name: &str, role: &Role, who: Who<'_>) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Use(ask) => scope::covers(&role.expand(name, who.login, who.uid), ask).is_ok(),
+            Self::Use(ask) => {
+                let right = role.expand(name, who.login, who.uid);
+                // Behind other doors nobody says when the one use is over.
+                scope::covers(&right, ask).is_ok() && (ask.door == Door::Sudo || !right.once)
+            }
             Self::Words(words) => match &role.commands {
                 AllOr::List(list) if role.doors.contains(&Door::Sudo) => {
                     list.iter().any(|command| calls(words, command))
