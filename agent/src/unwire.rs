@@ -1,5 +1,5 @@
-//! Takes our lines out of `/etc`: what `jitctl setup sudo --undo` and package removal run. Needs nothing but the
-//! manifest and the copies that setup left.
+//! Takes our lines out of `/etc`: what `jitctl setup sudo --undo`, `jitctl setup pam --undo` and package removal run. Needs
+//! nothing but the manifest and the copies that setup left.
 //!
 //! Files go back in the reverse of the order in which they were written, so `/etc/sudo.conf`, which names all the
 //! others, is first: sudo works at every step in between.
@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wire::wiring::{self, Manifest, Undo};
+use wire::wiring::{self, Manifest, Part, Undo};
 
 /// Undo stopped; what was not reached is as it was, and the manifest is kept for another try.
 #[derive(Debug)]
@@ -31,26 +31,65 @@ impl fmt::Display for UnwireError {
 
 impl std::error::Error for UnwireError {}
 
-/// Put everything back. Returns what was done, one line each; nothing wired is fine.
+/// Put everything back, or the files of one door. Returns what was done, one line each; nothing wired is fine.
 ///
 /// # Errors
 /// The first file that cannot be put back.
-pub fn unwire() -> Result<Vec<String>, UnwireError> {
-    unwire_in(Path::new("/"), Path::new(wiring::DIR), wiring::IN_FLIGHT)
+pub fn unwire(part: Option<Part>) -> Result<Vec<String>, UnwireError> {
+    unwire_in(
+        Path::new("/"),
+        Path::new(wiring::DIR),
+        part,
+        wiring::IN_FLIGHT,
+    )
+}
+
+/// Put back what nobody has confirmed: what its mark says.
+///
+/// # Errors
+/// As [`unwire`].
+pub fn revert() -> Result<Vec<String>, UnwireError> {
+    let mark = Path::new(wiring::DIR).join(wiring::UNCONFIRMED);
+    // One that cannot be read speaks for everything.
+    let text = std::fs::read_to_string(mark).unwrap_or_default();
+    unwire(wiring::unconfirmed_part(&text))
 }
 
 /// `in_flight` is how long a `sudo` that read the old `/etc/sudo.conf` may still open what it names.
-fn unwire_in(root: &Path, dir: &Path, in_flight: Duration) -> Result<Vec<String>, UnwireError> {
+fn unwire_in(
+    root: &Path,
+    dir: &Path,
+    part: Option<Part>,
+    in_flight: Duration,
+) -> Result<Vec<String>, UnwireError> {
     let manifest_path = dir.join(wiring::MANIFEST);
     let err = |p: &Path, e: &dyn fmt::Display| UnwireError(format!("{}: {e}", p.display()));
     let unconfirmed = dir.join(wiring::UNCONFIRMED);
-    let Some(json) = files::read(&manifest_path).map_err(|e| err(&manifest_path, &e))? else {
-        files::remove(&unconfirmed).map_err(|e| err(&unconfirmed, &e))?;
-        return Ok(vec!["sudo is not wired to jit: nothing to undo".into()]);
+    // A mark of another door, or of both, stays with what it stands for.
+    let marked = std::fs::read_to_string(&unconfirmed).unwrap_or_default();
+    let confirms = part.is_none() || wiring::unconfirmed_part(&marked) == part;
+    let unmark = || match confirms {
+        true => files::remove(&unconfirmed).map_err(|e| err(&unconfirmed, &e)),
+        false => Ok(()),
     };
-    let manifest = Manifest::parse(&json).map_err(|e| err(&manifest_path, &e))?;
+    let manifest = match files::read(&manifest_path).map_err(|e| err(&manifest_path, &e))? {
+        Some(json) => Manifest::parse(&json).map_err(|e| err(&manifest_path, &e))?,
+        None => Manifest {
+            version: wiring::VERSION,
+            files: Vec::new(),
+        },
+    };
+    let (theirs, kept): (Vec<_>, Vec<_>) = manifest
+        .files
+        .into_iter()
+        .partition(|f| part.is_none_or(|part| Part::of(f.path.as_bytes()) == part));
+    if theirs.is_empty() {
+        unmark()?;
+        let what = part.map_or("sudo", Part::program);
+        return Ok(vec![format!("{what} is not wired to jit: nothing to undo")]);
+    }
     let mut done = Vec::new();
-    for file in manifest.files.iter().rev() {
+    for file in theirs.iter().rev() {
         let target = file.target(root);
         let ours_path = dir.join(file.ours());
         let ours = files::read(&ours_path)
@@ -96,15 +135,24 @@ fn unwire_in(root: &Path, dir: &Path, in_flight: Duration) -> Result<Vec<String>
             std::thread::sleep(in_flight);
         }
     }
-    files::remove(&manifest_path).map_err(|e| err(&manifest_path, &e))?;
-    for file in &manifest.files {
+    if kept.is_empty() {
+        files::remove(&manifest_path).map_err(|e| err(&manifest_path, &e))?;
+    } else {
+        let rest = Manifest {
+            version: wiring::VERSION,
+            files: kept,
+        };
+        let json = rest.to_json().map_err(|e| err(&manifest_path, &e))?;
+        put(&manifest_path, &json, 0o600, 0, 0).map_err(|e| err(&manifest_path, &e))?;
+    }
+    for file in &theirs {
         for name in [file.ours(), file.original()] {
             // Without the manifest they mean nothing any more.
             let _ = files::remove(&dir.join(name));
         }
     }
     // Last: as long as it is there, what was not reached is tried again.
-    files::remove(&unconfirmed).map_err(|e| err(&unconfirmed, &e))?;
+    unmark()?;
     Ok(done)
 }
 
@@ -195,7 +243,7 @@ mod tests {
         }
 
         fn unwire(&self) -> Result<Vec<String>, UnwireError> {
-            unwire_in(self.root.path(), &self.dir(), Duration::ZERO)
+            unwire_in(self.root.path(), &self.dir(), None, Duration::ZERO)
         }
     }
 

@@ -9,7 +9,16 @@ pub const BEGIN_MARK: &str = "# >>> jit";
 
 /// The lines with their markers.
 pub fn marked(lines: &str) -> String {
-    format!("{BEGIN}\n{}\n{END}\n", lines.trim_end())
+    between(BEGIN, lines)
+}
+
+/// The same for the files of another command than `setup sudo`.
+pub fn marked_by(command: &str, lines: &str) -> String {
+    between(&BEGIN.replace("setup sudo", command), lines)
+}
+
+fn between(begin: &str, lines: &str) -> String {
+    format!("{begin}\n{}\n{END}\n", lines.trim_end())
 }
 
 /// The lines of the block in a file, without the markers.

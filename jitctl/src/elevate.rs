@@ -156,6 +156,8 @@ pub fn next(grant: &Grant) -> Option<String> {
             None => return None,
         };
         Some(format!("Now run: sudo {command}"))
+    } else if grant.doors.iter().any(|d| d == "su") {
+        Some("Now run: su -".to_owned())
     } else if !given.is_empty() {
         Some(format!(
             "Now log in anew to use {}: open shells keep their old groups.",

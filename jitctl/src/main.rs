@@ -53,6 +53,7 @@ mod setup;
 mod show;
 mod simulate;
 mod status;
+mod su;
 mod sudo_rs;
 mod sudoconf;
 mod sudoers;

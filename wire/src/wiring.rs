@@ -19,6 +19,61 @@ pub const MANIFEST: &str = "manifest.json";
 /// Lies there while a setup waits to be confirmed, and names the time of its revert. As long as it does,
 /// `jit-setup-revert.service` unwires: its timer starts it then, and each boot does.
 pub const UNCONFIRMED: &str = "unconfirmed";
+/// The doors that setup wires, each by a command of its own and each undone by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `jitctl setup sudo`
+    Sudo,
+    /// `jitctl setup pam`: su.
+    Pam,
+}
+
+impl Part {
+    /// The door that a file of the wiring belongs to.
+    #[must_use]
+    pub fn of(path: &[u8]) -> Part {
+        if SU_FILES.iter().any(|su| su.as_bytes() == path) {
+            Part::Pam
+        } else {
+            Part::Sudo
+        }
+    }
+
+    /// As commands write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Sudo => "sudo",
+            Part::Pam => "pam",
+        }
+    }
+
+    /// The program that is wired.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Part::Sudo => "sudo",
+            Part::Pam => "su",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Part> {
+        [Part::Sudo, Part::Pam]
+            .into_iter()
+            .find(|p| p.name() == name)
+    }
+}
+
+/// PAM services of su.
+pub const SU_FILES: [&str; 2] = ["/etc/pam.d/su", "/etc/pam.d/su-l"];
+
+/// What an unconfirmed setup would put back: the second line of its mark. `None`: everything.
+#[must_use]
+pub fn unconfirmed_part(mark: &str) -> Option<Part> {
+    Part::parse(mark.lines().nth(1)?.trim())
+}
+
 /// Templates of the packages.
 pub const TEMPLATES: &str = "/usr/lib/jit/wiring";
 /// What writes beside a file of the wiring: the file to come, and one that its judge looks at. A program that died may have left
@@ -243,6 +298,17 @@ mod tests {
                 "{path:?}"
             );
         }
+    }
+
+    #[test]
+    fn each_file_belongs_to_one_door_and_a_mark_names_one_or_all() {
+        assert_eq!(Part::of(b"/etc/pam.d/su-l"), Part::Pam);
+        for path in ["/etc/pam.d/sudo", "/etc/sudo.conf", "/etc/pam.d/sudo-jit"] {
+            assert_eq!(Part::of(path.as_bytes()), Part::Sudo, "{path}");
+        }
+        let time = "2026-01-01T00:00:00Z\n";
+        assert_eq!(unconfirmed_part(time), None);
+        assert_eq!(unconfirmed_part(&format!("{time}pam\n")), Some(Part::Pam));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 
 use jit_agent::{ending, unwire};
 use std::process::ExitCode;
+use wire::wiring::Part;
 
-const USAGE: &str = "usage: jit-end GRANT | --post GRANT | --all | --unwire";
+const USAGE: &str = "usage: jit-end GRANT | --post GRANT | --all | --unwire [sudo|pam] | --revert";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -17,10 +18,11 @@ fn main() -> ExitCode {
         Err(e) => return say(&format!("jit-end: {e}"), ending::NOT_GONE),
     };
     match words[..] {
-        ["--unwire"] => match unwire::unwire() {
-            Ok(lines) => say(&lines.join("\n"), 0),
-            Err(e) => say(&format!("jit-end: {e}"), 1),
-        },
+        ["--unwire"] => undone(unwire::unwire(None)),
+        ["--unwire", name] if Part::parse(name).is_some() => {
+            undone(unwire::unwire(Part::parse(name)))
+        }
+        ["--revert"] => undone(unwire::revert()),
         ["--all"] => runtime.block_on(async {
             let mut code = 0;
             for id in ending::all_known() {
@@ -36,6 +38,13 @@ fn main() -> ExitCode {
             ExitCode::from(report(&runtime.block_on(ending::end(id))))
         }
         _ => say(USAGE, 2),
+    }
+}
+
+fn undone(result: Result<Vec<String>, unwire::UnwireError>) -> ExitCode {
+    match result {
+        Ok(lines) => say(&lines.join("\n"), 0),
+        Err(e) => say(&format!("jit-end: {e}"), 1),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What doctor sees of the host.
 
-use super::{known, rs};
+use super::{known, rs, su};
 use crate::accounts::{Standing, ways_to_root};
 use crate::agent::Agent;
 use crate::facts::{self, Plugin};
@@ -40,6 +40,7 @@ pub struct Sight {
     /// Known holes that classic sudo has, one phrase each.
     pub holes: Vec<String>,
     pub rs: rs::Files,
+    pub su: su::Files,
     pub conf: Seen,
     pub plugin: Plugin,
     pub sudoers: Seen,
@@ -83,6 +84,9 @@ pub fn look(place: &Place, agent: &Agent) -> Sight {
             known::holes(version, package_of(path).as_deref(), at_least)
         }),
         rs: rs_files(place, agent, &sudos, root),
+        su: su::Files {
+            pam: crate::su::SU_FILES.map(seen),
+        },
         sudos,
         conf: seen(facts::SUDO_CONF),
         plugin: facts::plugin(place),

@@ -2,9 +2,10 @@
 
 mod known;
 mod look;
-mod pam;
+pub mod pam;
 mod rs;
 mod rules;
+mod su;
 #[cfg(test)]
 mod tests;
 

@@ -34,6 +34,39 @@ pub fn faults(text: &str) -> Vec<String> {
     faults
 }
 
+/// Does this service take its auth and account lines from another one before all others?
+pub fn leads_to(text: &str, service: &str) -> bool {
+    let lines = lines(text);
+    ["auth", "account"].iter().all(|kind| {
+        first(&lines, kind).is_some_and(|line| {
+            line.module == service && matches!(line.control.as_str(), "include" | "substack" | "")
+        })
+    })
+}
+
+/// The first session line must be ours, and end the session of a grant before pam_systemd.
+pub fn session_faults(text: &str) -> Vec<String> {
+    let lines = lines(text);
+    let sessions: Vec<&PamLine> = lines.iter().filter(|l| l.kind == "session").collect();
+    let are = |wanted: [(&str, &str); 4]| {
+        sessions.len() >= wanted.len()
+            && wanted
+                .iter()
+                .zip(&sessions)
+                .all(|((control, module), line)| line.control == *control && line.module == *module)
+    };
+    if are([
+        ("success=ignore default=3", MODULE),
+        ("required", "pam_limits.so"),
+        ("optional", "pam_unix.so"),
+        ("default=done", "pam_permit.so"),
+    ]) {
+        Vec::new()
+    } else {
+        vec!["its session lines do not begin with ours, so a session of a grant may leave the grant's unit".to_owned()]
+    }
+}
+
 struct PamLine {
     kind: String,
     control: String,

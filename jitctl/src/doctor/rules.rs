@@ -3,13 +3,14 @@
 use super::look::{Seen, Sight};
 use super::pam;
 use super::rs;
+use super::su;
 use super::{Finding, Level};
 use crate::facts::{self, JIT_END, OLDEST_SUDO, PAM_SERVICE, POLICY, Plugin, SUDO_CONF};
 use crate::show;
 use crate::sudoconf::{self, Gap, PLUGIN, SUDOERS};
 use crate::sudos::{self, What};
 use wire::cli::Level as Health;
-use wire::wiring::{DIR, TEMPLATES};
+use wire::wiring::{self, DIR, Part, TEMPLATES};
 
 pub(super) const REWIRE: &str = "jitctl setup sudo";
 pub(super) const REINSTALL: &str = "Install the package jit-agent again.";
@@ -42,13 +43,18 @@ impl Findings {
 pub fn judge(sight: &Sight) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     if is_set_up(sight) {
-        if sudos::classic(&sight.sudos).is_some() || !sight.rs.wired() {
+        // Where setup wired su alone, sudo is as it was.
+        let su_alone = su::is_set_up(sight) && !sudo_is_set_up(sight);
+        if !su_alone && (sudos::classic(&sight.sudos).is_some() || !sight.rs.wired()) {
             sudo_conf(sight, &mut found);
             plugin(sight, &mut found);
             sudoers(sight, &mut found);
             pam_service(sight, &mut found);
         }
-        rs::rules(sight, &mut found);
+        if !su_alone {
+            rs::rules(sight, &mut found);
+        }
+        su::rules(sight, &mut found);
         the_rest_of_the_wiring(sight, &mut found);
         units(sight, &mut found);
         health(sight, &mut found);
@@ -74,8 +80,13 @@ pub fn judge(sight: &Sight) -> Vec<Finding> {
 
 /// Any trace of a setup; then what is missing is a fault.
 fn is_set_up(sight: &Sight) -> bool {
+    matches!(sight.manifest, Ok(Some(_))) || sudo_is_set_up(sight) || sight.su.wired()
+}
+
+/// The same of sudo alone.
+fn sudo_is_set_up(sight: &Sight) -> bool {
     let wired = |conf: &Seen| matches!(conf, Ok(Some(c)) if !sudoconf::gaps(&c.text()).contains(&Gap::NotWired));
-    matches!(sight.manifest, Ok(Some(_)))
+    su::recorded(sight, Part::Sudo)
         || !matches!(sight.sudoers, Ok(None))
         || wired(&sight.conf)
         || sight.rs.wired()
@@ -269,8 +280,12 @@ fn the_rest_of_the_wiring(sight: &Sight, found: &mut Findings) {
         found.warning(
             "unconfirmed",
             format!(
-                "Nobody has confirmed this wiring: sudo is put back as it was at {}, or the next boot.",
-                mark.text().trim()
+                "Nobody has confirmed this wiring: {} put back as it was at {}, or the next boot.",
+                match wiring::unconfirmed_part(&mark.text()) {
+                    Some(part) => format!("{} is", part.program()),
+                    None => "every file is".to_owned(),
+                },
+                mark.text().lines().next().unwrap_or_default()
             ),
             "jitctl setup confirm",
         );
@@ -467,12 +482,15 @@ fn others(sight: &Sight, found: &mut Findings) {
             "",
         );
     }
-    if !sight.other_doors.is_empty() {
+    let wired = |name: &&&str| **name == "su" && sight.su.wired();
+    let doors = sight.other_doors.iter().filter(|name| !wired(name));
+    let doors: Vec<&str> = doors.copied().collect();
+    if !doors.is_empty() {
         found.note(
             "other-doors",
             format!(
                 "Out of jit's control, root is also reached through {}: they ask for a password or for polkit's consent, never for a grant.",
-                sight.other_doors.join(", ")
+                doors.join(", ")
             ),
             "",
         );

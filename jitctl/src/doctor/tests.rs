@@ -59,6 +59,9 @@ fn sound() -> Sight {
             wanted: None,
             judged: None,
         },
+        su: su::Files {
+            pam: [Ok(Some(content(SU, 0o644))), Ok(Some(content(SU_L, 0o644)))],
+        },
         conf: Ok(Some(content(CONF, 0o644))),
         plugin: Plugin::Good,
         sudoers: Ok(Some(content("@include /etc/sudoers\n", 0o440))),
@@ -327,6 +330,65 @@ fn with_sudo_rs(s: &mut Sight) {
         wanted: Some(RULES.to_owned()),
         judged: Some(Ok(())),
     };
+}
+
+const SU: &str = "auth sufficient pam_rootok.so\n@include common-auth\n@include common-account\n";
+const SU_L: &str = "auth include su\naccount include su\nsession include su\n";
+
+fn with_su(s: &mut Sight) {
+    let template = include_str!("../../../packaging/wiring/pam-su");
+    s.su.pam[0] = Ok(Some(content(&crate::su::pam(SU, template), 0o644)));
+    s.other_doors = vec!["su"];
+    let record = r#"{"version":1,"files":[{"path":"/etc/pam.d/su","existed_before":true,"backup":0,"mode":420,"uid":0,"gid":0}]}"#;
+    s.manifest = Ok(Some(content(record, 0o600)));
+}
+
+#[test]
+fn su_is_no_way_past_jit_once_it_is_wired_and_each_fault_there_has_its_name() {
+    assert_eq!(found(with_su), [(Level::Note, "gate")]);
+    let alone = found(|s| {
+        with_su(s);
+        s.conf = Ok(None);
+        s.sudoers = Ok(None);
+        s.pam = Ok(None);
+        s.plugin = Plugin::Missing;
+    });
+    assert_eq!(alone, [(Level::Note, "gate")], "sudo is as it was");
+    type Change = fn(&mut Sight, String);
+    let cases: [(&str, Change); 7] = [
+        ("pam-copy", |s, _| {
+            s.rs.copy = Err("the file is missing".to_owned())
+        }),
+        ("pam-su-missing", |s, _| s.su.pam[0] = Ok(None)),
+        ("pam-su-unreadable", |s, _| {
+            s.su.pam[1] = Err("a link".to_owned())
+        }),
+        ("pam-su-mode", |s, text| {
+            s.su.pam[0] = Ok(Some(content(&text, 0o666)))
+        }),
+        ("pam-su-not-wired", |s, _| {
+            s.su.pam[0] = Ok(Some(content(SU, 0o644)))
+        }),
+        ("pam-su-order", |s, text| {
+            let text = format!("auth sufficient pam_rootok.so\n{text}");
+            s.su.pam[0] = Ok(Some(content(&text, 0o644)));
+        }),
+        ("pam-su-not-wired", |s, _| {
+            let own = format!("auth sufficient pam_rootok.so\n{SU_L}");
+            s.su.pam[1] = Ok(Some(content(&own, 0o644)));
+        }),
+    ];
+    for (id, change) in cases {
+        let faults: Vec<_> = found(|s| {
+            with_su(s);
+            let text = s.su.pam[0].clone().unwrap().unwrap().text();
+            change(s, text);
+        })
+        .into_iter()
+        .filter(|(level, _)| *level != Level::Note)
+        .collect();
+        assert_eq!(faults, [(Level::Fault, id)]);
+    }
 }
 
 #[test]

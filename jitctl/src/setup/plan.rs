@@ -1,9 +1,10 @@
-//! What wiring sudo changes: compares the files as they are, as the last setup left them and as they should be.
+//! What wiring sudo or su changes: compares the files as they are, as the last setup left them and as they should be.
 //! Reads; changes nothing.
 
 use crate::block;
 use crate::facts::{PAM_SERVICE, SUDO_CONF};
 use crate::files::{self, Content, Owner, Place};
+use crate::su::{self, SU_FILES};
 use crate::sudo_rs::{self, PAM_FILES, SUDOERS_RS};
 use crate::sudoconf::{self, SUDOERS};
 use std::fmt;
@@ -50,11 +51,12 @@ impl Step {
     }
 }
 
-/// Which sudo there is to wire.
+/// What there is to wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted<'a> {
     pub classic: bool,
     pub rs: bool,
+    pub su: bool,
     /// The role table.
     pub roles: &'a [Role],
 }
@@ -106,9 +108,19 @@ pub fn plan(place: &Place, wanted: Wanted<'_>) -> Result<Plan, Stop> {
     }
     if wanted.rs || was(SUDOERS_RS)? {
         for path in PAM_FILES {
-            steps.push(pam(place, &manifest, path)?);
+            steps.push(pam(place, &manifest, path, "pam-sudo", sudo_rs::pam)?);
         }
         steps.push(sudoers_rs(place, &manifest, wanted.roles)?);
+    }
+    if wanted.su || was(SU_FILES[0])? {
+        for path in SU_FILES {
+            let text = now(place, path)?.map(|c| text_of(path, &c)).transpose()?;
+            let stays = was(path)?;
+            let ours = text.is_some_and(|t| su::needs_lines(path, &block::without(&t)));
+            if path == SU_FILES[0] || stays || ours {
+                steps.push(pam(place, &manifest, path, "pam-su", su::pam)?);
+            }
+        }
     }
     if classic {
         steps.push(sudo_conf(place, &manifest)?);
@@ -250,11 +262,13 @@ fn ours_alone(
     })
 }
 
-/// Our lines at the head of a PAM file of sudo.
+/// Our lines at the head of a PAM file of somebody else's.
 fn pam(
     place: &Place,
     manifest: &Option<(Manifest, Content)>,
     path: &'static str,
+    name: &str,
+    with: fn(&str, &str) -> String,
 ) -> Result<Step, Stop> {
     let now = now(place, path)?;
     let Some(content) = &now else {
@@ -262,12 +276,12 @@ fn pam(
             format!(
                 "{path} is missing: PAM would fall back to `other`, which asks nobody of ours."
             ),
-            "Install the package that brings it again (sudo, or sudo-rs).",
+            "Install the package that brings it again (sudo, sudo-rs, util-linux).",
         ));
     };
     let base = text_of(path, content)?;
-    let template = String::from_utf8_lossy(&template(place, "pam-sudo")?).into_owned();
-    let bytes = sudo_rs::pam(&base, &template).into_bytes();
+    let template = String::from_utf8_lossy(&template(place, name)?).into_owned();
+    let bytes = with(&base, &template).into_bytes();
     let before = before(place, manifest, path)?;
     Ok(shared(
         place,

@@ -1,8 +1,21 @@
-//! Does sudo still work for those it must never fail: root and the standing admins? Asked before and after, and
+//! Do sudo and su still work for those it must never fail: root and the standing admins? Asked before and after, and
 //! compared; what did not work before need not work after.
 
 use crate::program::{self, Ended};
+use crate::su::SU;
 use std::time::Duration;
+
+/// Does PAM lock logins after failures? Then none is made for a test.
+fn counts_failures() -> bool {
+    [
+        "/etc/pam.d/su",
+        "/etc/pam.d/common-auth",
+        "/etc/pam.d/system-auth",
+    ]
+    .iter()
+    .filter_map(|file| std::fs::read_to_string(file).ok())
+    .any(|text| text.contains("pam_faillock") || text.contains("pam_tally"))
+}
 
 const RUNUSER: &str = "/usr/sbin/runuser";
 /// PAM stacks with a network behind them are slow at their worst; ours never are.
@@ -11,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One call to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// Which sudo.
-    sudo: &'static str,
+    /// Which sudo, or su.
+    program: &'static str,
     what: What,
 }
 
@@ -24,23 +37,41 @@ enum What {
     RootList,
     /// `sudo -n true` as this standing admin.
     Admin(String),
+    /// `su -c true` as root.
+    Su,
+    /// `su - -c true` as root.
+    SuLogin,
+    /// `su LOGIN -c true` as this standing admin himself, who gives no password.
+    SuSelf(String),
 }
 
 impl Probe {
     fn words(&self) -> (&'static str, Vec<&str>) {
         match &self.what {
-            What::Root => (self.sudo, vec!["-n", "true"]),
-            What::RootList => (self.sudo, vec!["-n", "-l"]),
-            What::Admin(login) => (RUNUSER, vec!["-u", login, "--", self.sudo, "-n", "true"]),
+            What::Root => (self.program, vec!["-n", "true"]),
+            What::RootList => (self.program, vec!["-n", "-l"]),
+            What::Admin(login) => (RUNUSER, vec!["-u", login, "--", self.program, "-n", "true"]),
+            What::Su => (self.program, vec!["-c", "true"]),
+            What::SuLogin => (self.program, vec!["-", "-c", "true"]),
+            What::SuSelf(login) => (
+                RUNUSER,
+                vec!["-u", login, "--", self.program, login, "-c", "true"],
+            ),
         }
     }
 
     pub fn describe(&self) -> String {
-        let name = self.sudo.strip_prefix("/usr/bin/").unwrap_or(self.sudo);
+        let name = self
+            .program
+            .strip_prefix("/usr/bin/")
+            .unwrap_or(self.program);
         match &self.what {
             What::Root => format!("`{name} -n true` as root"),
             What::RootList => format!("`{name} -n -l` as root"),
             What::Admin(login) => format!("`{name} -n true` as {login}"),
+            What::Su => format!("`{name} -c true` as root"),
+            What::SuLogin => format!("`{name} - -c true` as root"),
+            What::SuSelf(login) => format!("`{name} {login} -c true` as {login}"),
         }
     }
 }
@@ -91,6 +122,7 @@ pub fn outcome(ended: &Ended) -> Outcome {
         "password is required",
         "terminal is required",
         "authentication is required",
+        "Authentication failure",
     ]) {
         Class::PasswordNeeded
     } else if says(&[
@@ -117,16 +149,24 @@ pub struct Baseline(Vec<(Probe, Outcome)>);
 impl Baseline {
     /// # Errors
     /// A probe cannot be made at all; a sentence without the full stop.
-    pub fn take(sudos: &[&'static str], admins: &[String]) -> Result<Baseline, String> {
-        let of = |&sudo: &&'static str| {
+    pub fn take(sudos: &[&'static str], su: bool, admins: &[String]) -> Result<Baseline, String> {
+        let of = |&program: &&'static str| {
             [What::Root, What::RootList]
                 .into_iter()
                 .chain(admins.iter().cloned().map(What::Admin))
-                .map(move |what| Probe { sudo, what })
+                .map(move |what| Probe { program, what })
         };
+        // One failed attempt of one admin, at his own login: most hosts count them.
+        let himself = admins.first().filter(|_| !counts_failures());
+        let of_su = [What::Su, What::SuLogin]
+            .into_iter()
+            .chain(himself.cloned().map(What::SuSelf))
+            .map(|what| Probe { program: SU, what })
+            .filter(|_| su);
         sudos
             .iter()
             .flat_map(of)
+            .chain(of_su)
             .map(|probe| {
                 let outcome = make(&probe)?;
                 Ok((probe, outcome))
@@ -204,6 +244,11 @@ mod tests {
                 "sudo: interactive authentication is required\n",
                 Class::PasswordNeeded,
             ),
+            (
+                "Password: su: Authentication failure\n",
+                Class::PasswordNeeded,
+            ),
+            ("su: Module is unknown\n", Class::Broken),
             ("something else\n", Class::Other),
         ] {
             assert_eq!(ended(1, err).class, class, "{err}");
@@ -213,7 +258,7 @@ mod tests {
     #[test]
     fn only_a_change_is_a_failure() {
         let of = |what| Probe {
-            sudo: "/usr/bin/sudo",
+            program: "/usr/bin/sudo",
             what,
         };
         let (root, carol) = (of(What::Root), of(What::Admin("carol".to_owned())));

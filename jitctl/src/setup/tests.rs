@@ -26,6 +26,7 @@ fn plan(place: &Place) -> Result<Plan, Stop> {
     let wanted = Wanted {
         classic: true,
         rs: false,
+        su: false,
         roles: &[],
     };
     plan_of(place, wanted)
@@ -35,6 +36,7 @@ fn both(roles: &[Role]) -> Wanted<'_> {
     Wanted {
         classic: true,
         rs: true,
+        su: false,
         roles,
     }
 }
