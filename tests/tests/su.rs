@@ -122,7 +122,6 @@ fn a_grant_opens_su(release: Release) {
         used[2]["command"],
         json!(["su", "-", "bob", "-c", "id; cat /proc/self/cgroup"])
     );
-    others_go_on(&host);
     host.run_as("alice", "jitctl drop --all").ok();
 
     // A shell on a terminal, and what it left behind, end with the grant. The use is journaled before anything runs.
@@ -153,6 +152,30 @@ fn a_grant_opens_su(release: Release) {
     let tries = |secret: &str| host.run_as("alice", &format!("echo {secret} | su -c id"));
     tries("alice-secret").ok().says("uid=0");
     tries("root-secret").refused().hides("uid=");
+
+    host.run_as("alice", "jitctl drop --all").ok();
+
+    // Where the host's limits let standing rights count, the target's password is one; and it is no use of a grant.
+    host.sh("cp -p /etc/jit/ceiling.toml /root/ && echo 'standing_rules = \"allow\"' >>/etc/jit/ceiling.toml && systemctl reload jit-agent")
+        .ok();
+    host.wait_for(
+        "it counts",
+        Duration::from_secs(5),
+        "runuser -u alice -- sh -c 'echo root-secret | su -c true'",
+    );
+    host.run_as("alice", "echo wrong | su -c id")
+        .refused()
+        .says("Authentication failure");
+    host.sh("cp -p /root/ceiling.toml /etc/jit/ && systemctl reload jit-agent")
+        .ok();
+    host.wait_for(
+        "it counts no more",
+        Duration::from_secs(20),
+        "! runuser -u alice -- sh -c 'echo root-secret | su -c true'",
+    );
+    let proven = uses(&host);
+    let proven: Vec<_> = proven.iter().filter(|r| r["role"] == "proven").collect();
+    assert_eq!(proven.len(), 1, "her own password was one use: {proven:#?}");
 
     // Without the agent.
     host.run(&[
