@@ -107,7 +107,9 @@ impl Agent {
             return self.own_rules(&core, person, told, no);
         }
         let (who, door) = (person.who(), told.door());
-        let views = core.views(person.uid).filter(|v| limit(v, who, door).is_none());
+        let views = core
+            .views(person.uid)
+            .filter(|v| limit(v, who, door).is_none());
         Ok(
             match decide::needs_password(views, &core.state, now, who, door) {
                 false => PamVerdict::Success,
@@ -187,7 +189,9 @@ impl Agent {
                 Err(No::decided(&why, text))
             }
         };
-        let whole = ask(&mut core.views(person.uid).filter(|v| limit(v, who, door).is_none()));
+        let whole = ask(&mut core
+            .views(person.uid)
+            .filter(|v| limit(v, who, door).is_none()));
         if let Ok((jti, ..)) = whole {
             return Ok(jti);
         }
