@@ -20,9 +20,9 @@ pub const JOURNAL_DIR: &str = "/var/log/jit/journal";
 pub const JOURNAL_HEAD: &str = "/var/lib/jit/journal.head";
 /// The newest head of the journal that its witness cosigned.
 pub const WITNESS_FILE: &str = "/var/lib/jit/witness.json";
-/// How far each receiver of syslog has the journal.
 /// Removes what the journal has given up.
 pub const PRUNE_UNIT: &str = "jit-prune.service";
+/// How far each receiver of syslog has the journal.
 pub const RECEIVERS_FILE: &str = "/var/lib/jit/receivers.json";
 /// There while the agent runs; on tmpfs. Found at its start, the run before ended without a word.
 pub const RUNNING: &str = "/run/jit/running";

@@ -26,6 +26,8 @@ use tokio::sync::Notify;
 /// How often eligibility, proofs and old requests are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Threads that verify stored grants: the unit allows few tasks.
+const THREADS: usize = 16;
 /// Stored grants that are not worth a thread.
 const ALONE: usize = 64;
 
@@ -335,7 +337,7 @@ fn load_grants(agent: &Rc<Agent>) {
 /// The same for each id, on all processors: two signatures and more are verified for each grant.
 fn load_all(ids: &[String], enrolled: Option<&Enrolled>) -> Vec<Result<Stored, String>> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = ids.len().div_ceil(processors).max(ALONE);
+    let share = ids.len().div_ceil(processors.min(THREADS)).max(ALONE);
     let load = |ids: &[String]| -> Vec<_> { ids.iter().map(|id| load_one(id, enrolled)).collect() };
     std::thread::scope(|scope| {
         let mut shares = ids.chunks(share);

@@ -99,8 +99,11 @@ async fn log_in(
         .call_as(&Call::login(), &token.text)
         .await
         .map_err(|e| refused(&e))?;
+    let person = whose.person.ok_or_else(|| {
+        Failure::new(Code::Denied, "The issuer does not say whose login this is.")
+    })?;
     Ok(Kept {
-        person: whose.person.unwrap_or_default(),
+        person,
         exp: token.exp,
         token: token.text,
     })

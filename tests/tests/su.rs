@@ -126,13 +126,13 @@ fn a_grant_opens_su(release: Release) {
 
     // A shell on a terminal, and what it left behind, end with the grant. The use is journaled before anything runs.
     let started = "test $(jitctl log show --json | grep -c '\"type\":\"use\"') = 4 || exit 9; setsid sleep 4321 & sleep 4322";
-    let grant = elevate_as(&host, "alice", "--role shell --for 6s");
+    let grant = elevate_as(&host, "alice", "--role shell --for 15s");
     host.write("/root/started", started);
     host.sh("systemd-run --quiet --uid=alice --unit=hers --collect script -qc \"su - -c '. /root/started'\" /dev/null")
         .ok();
     host.wait_for(
         "her processes start",
-        Duration::from_secs(4),
+        Duration::from_secs(12),
         "pgrep -fxu root 'sleep 4321' && pgrep -fxu root 'sleep 4322'",
     );
     wait_until(grant.ends_at);
@@ -257,13 +257,13 @@ fn su_is_put_back_alone_and_doctor_finds_what_was_changed_in_it() {
     let host = Host::ready();
     let before = files(&host);
     // Unconfirmed, su alone goes back.
-    host.run(&["jitctl", "setup", "pam", "--revert-after", "4s"])
+    host.run(&["jitctl", "setup", "pam", "--revert-after", "20s"])
         .ok()
         .says("su stays so");
     host.run(&["jitctl", "doctor"]).ok().says("su is put back");
     host.wait_for(
         "it is taken back",
-        Duration::from_secs(20),
+        Duration::from_secs(60),
         "test ! -e /var/lib/jit/wiring/unconfirmed && ! systemctl -q is-active jit-setup-revert.service",
     );
     assert_eq!(files(&host), before, "unconfirmed");

@@ -4,7 +4,7 @@
 use super::Agent;
 use crate::paths::{JOURNAL_DIR, PRUNE_UNIT};
 use journal::kind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,26 +18,37 @@ impl Agent {
     /// Looks for what is old for as long as the agent runs.
     pub async fn watch_age(self: Rc<Self>) {
         tokio::time::sleep(FIRST).await;
+        let mut before = Vec::new();
         loop {
-            if let Err(why) = self.prune().await {
-                self.alert_rarely(&format!("old entries of the journal stay: {why}"));
+            match self.prune().await {
+                Ok(asked) if !asked.is_empty() && asked == before => {
+                    let why = format!("{PRUNE_UNIT} removes nothing; see: journalctl -u jit-prune");
+                    self.alert_rarely(&format!("old entries of the journal stay: {why}"));
+                }
+                Ok(asked) => before = asked,
+                Err(why) => {
+                    self.alert_rarely(&format!("old entries of the journal stay: {why}"));
+                }
             }
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    async fn prune(&self) -> Result<(), String> {
+    /// What is being removed from now on.
+    async fn prune(&self) -> Result<Vec<PathBuf>, String> {
         if let Some(days) = self.keeps_days() {
             self.give_up(days).await?;
         }
         // Also what an earlier run did not get to.
         let given_up = tokio::task::spawn_blocking(|| journal::given_up(Path::new(JOURNAL_DIR)));
         let given_up = given_up.await.map_err(|e| e.to_string())?;
-        if given_up.map_err(|e| e.to_string())?.is_empty() {
-            return Ok(());
+        let given_up = given_up.map_err(|e| e.to_string())?;
+        if !given_up.is_empty() {
+            let units = self.units().await?;
+            let asked = units.start(PRUNE_UNIT).await;
+            asked.map_err(|e| e.to_string())?;
         }
-        let units = self.units().await?;
-        units.start(PRUNE_UNIT).await.map_err(|e| e.to_string())
+        Ok(given_up)
     }
 
     fn keeps_days(&self) -> Option<u64> {

@@ -71,7 +71,15 @@ impl Keys {
     ///
     /// # Errors
     /// There is none, or nobody answers.
-    pub async fn find(&self, kid: &str) -> Result<Jwk, String> {
+    pub async fn find(self: &Arc<Self>, kid: &str) -> Result<Jwk, String> {
+        let (keys, kid) = (Arc::clone(self), kid.to_owned());
+        // Not as a part of the call: a caller who hangs up would leave a look behind that has brought nothing, and no other
+        // begins for half a minute.
+        let look = tokio::spawn(async move { keys.look(&kid).await });
+        look.await.unwrap_or_else(|_| Err(AWAY.to_owned()))
+    }
+
+    async fn look(&self, kid: &str) -> Result<Jwk, String> {
         let mut known = self.known.lock().await;
         let now = self.clock.unix_ms();
         let is_fresh = now.saturating_sub(known.at) < FRESH_MS;
@@ -86,7 +94,7 @@ impl Keys {
         }
         known.tried = now;
         known.is_away = true;
-        // What was known before is not believed in place of what does not come.
+        // What was known before is believed for its hour and no longer, whether or not something comes.
         known.keys = self.fetch().await.map_err(|why| {
             crate::out::warn(format_args!("keys of {}: {why}", self.issuer));
             AWAY.to_owned()

@@ -70,7 +70,6 @@ fn unwire_in_json(ctx: &Context, place: &Place, part: Part) -> Result<u8, Failur
 pub fn is_recorded(place: &Place, part: Part) -> bool {
     let record = files::read(&plan::backup(place, wiring::MANIFEST));
     let manifest = record.ok().flatten().map(|c| Manifest::parse(&c.bytes));
-    // One that cannot be read may name anything.
     manifest.is_some_and(|m| {
         m.is_ok_and(|m| m.files.iter().any(|f| Part::of(f.path.as_bytes()) == part))
     })
