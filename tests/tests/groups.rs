@@ -300,6 +300,10 @@ fn an_ending_leaves_alone_what_runs_by_the_grant_after_it() {
     for round in 0..5 {
         let first = elevate(&mut alice, "--for 10m --role team");
         let old = start(7400 + round);
+        let file = format!("/home/alice/kept{round}");
+        let script = format!("cp /usr/bin/id {file}; chgrp team {file}; chmod 2755 {file}");
+        host.run_as("alice", &script).ok();
+        assert_eq!(mode(&host, &file), "2755");
         give_back(&mut alice, &first.id);
         let next = elevate(&mut alice, "--for 10m --role team");
         let new = start(7500 + round);
@@ -309,6 +313,7 @@ fn an_ending_leaves_alone_what_runs_by_the_grant_after_it() {
         let ended = record["detail"]["ended_outside"].to_string();
         assert!(!ended.contains(&new.to_string()), "{new}: {record}");
         host.sh(&format!("kill -0 {new}")).ok();
+        assert_eq!(mode(&host, &file), "755", "{record}");
 
         give_back(&mut alice, &next.id);
         let record = proof(&host, &next.id, PROVEN);

@@ -34,6 +34,17 @@ pub async fn groups(file: &GrantFile, since_s: u64, proof: &mut Proof) {
         groups: HashMap::new(),
     };
     let mut tags = HashSet::new();
+    let ledger = groups::ledger();
+    if let Err(e) = &ledger {
+        proof.doubt("ledger of memberships", e);
+    }
+    // A grant that began during this ending gives what looks like a permanent membership.
+    let ours: HashSet<String> = ledger
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|given| given.login == file.login)
+        .map(|given| given.group)
+        .collect();
     for group in &file.groups {
         if proof.kept_for_others.contains(group) {
             continue;
@@ -48,9 +59,9 @@ pub async fn groups(file: &GrantFile, since_s: u64, proof: &mut Proof) {
         };
         match groups::is_member(&file.login, group) {
             // A permanent membership is not ours, nor is what runs with it.
-            Ok(true) => {}
-            Ok(false) if *group == tag => drop(tags.insert(gid)),
-            Ok(false) => drop(sought.groups.insert(gid, group)),
+            Ok(true) if !ours.contains(group) => {}
+            Ok(_) if *group == tag => drop(tags.insert(gid)),
+            Ok(_) => drop(sought.groups.insert(gid, group)),
             Err(e) => proof.doubt("name service", &e),
         }
     }
@@ -67,13 +78,11 @@ pub async fn groups(file: &GrantFile, since_s: u64, proof: &mut Proof) {
     let given_since = sought.groups.iter().filter(|(gid, _)| !gids.contains(gid));
     let given_since = given_since.map(|(_, group)| (*group).clone());
     proof.kept_for_others.extend(given_since);
-    if gids.is_empty() {
-        return;
-    }
-    // After the processes: who still held the group could set the bit again.
+    // After the processes: who still held the group could set the bit again. Also for a group that another grant gives by now,
+    // which takes no file for its own that is older than it is.
     let search = Search {
         uid: file.uid,
-        gids,
+        gids: sought.groups.keys().copied().collect(),
         since_s,
         strip: file.on_end == OnEnd::Kill,
         home: groups::home_of(file.uid),
