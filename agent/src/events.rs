@@ -45,7 +45,7 @@ impl std::error::Error for NotRecorded {}
 enum Job {
     Write(Box<Write>),
     /// What [`Journal::prune`] takes.
-    Prune(u64, Box<Write>),
+    Prune(u64, u64, Box<Write>),
     /// Answered when everything before it was tried once.
     Barrier(oneshot::Sender<()>),
 }
@@ -130,8 +130,14 @@ impl Log {
     ///
     /// # Errors
     /// When nothing was given up.
-    pub async fn prune(&self, first: u64, record: Record) -> Result<Receipt, NotRecorded> {
-        self.ask(record, |write| Job::Prune(first, write)).await
+    pub async fn prune(
+        &self,
+        first: u64,
+        keep_days: u64,
+        record: Record,
+    ) -> Result<Receipt, NotRecorded> {
+        self.ask(record, |write| Job::Prune(first, keep_days, write))
+            .await
     }
 
     async fn ask(
@@ -255,7 +261,7 @@ impl Writer {
                     self.waiting.fetch_sub(1, Ordering::Relaxed);
                     match job {
                         Job::Write(w) => writes.push(*w),
-                        Job::Prune(first, w) => prunes.push((first, *w)),
+                        Job::Prune(first, days, w) => prunes.push((first, days, *w)),
                         Job::Barrier(b) => barriers.push(b),
                     }
                 }
@@ -268,8 +274,8 @@ impl Writer {
                         journal.prepare();
                     }
                 }
-                for (first, job) in prunes {
-                    self.prune(first, job);
+                for (first, days, job) in prunes {
+                    self.prune(first, days, job);
                 }
                 for barrier in barriers {
                     let _ = barrier.send(());
@@ -315,11 +321,14 @@ impl Writer {
         }
     }
 
-    fn prune(&mut self, first: u64, job: Write) {
-        let record = job.record.clone();
-        let receipt = self.with_journal(|journal| journal.prune(first, record));
+    fn prune(&mut self, first: u64, keep_days: u64, job: Write) {
+        let record = job.record;
+        let receipt = self.with_journal(|journal| journal.prune(first, keep_days, record));
         if let Ok(receipt) = &receipt {
-            self.tell(receipt.index(), &job.record);
+            let stored = journal::read_from(Path::new(paths::JOURNAL_DIR), receipt.index());
+            if let Some(Ok(entry)) = stored.into_iter().next() {
+                self.tell_stored(entry.index, &entry.json);
+            }
         }
         if let Some(reply) = job.reply {
             let _ = reply.send(receipt);

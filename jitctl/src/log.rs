@@ -57,7 +57,7 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
         let texts = entries
             .iter()
             .map(|entry| (entry.index, entry.json.as_str()));
-        let records = log_against::compare(&received.records, texts);
+        let records = log_against::compare(&received.records, texts, report.begins.as_ref());
         let all = &received.checkpoints;
         let known = || -> Result<_, Failure> {
             Ok((log_tree::identity()?.0, log_tree::host_signer()?.public()))
@@ -86,8 +86,8 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
             lines.push(Line::default().styled(Style::Bad, "FAULT  ").text(fault));
         }
         lines.push(Line::new(format!(
-            "{} records of the receiver compared; it lacks {} between its first and last.",
-            against.compared, against.lacking
+            "{} records of the receiver compared, {} more were pruned here; it lacks {} between its first and last.",
+            against.compared, against.pruned, against.lacking
         )));
         if checkpoints.compared + checkpoints.unsigned + checkpoints.pruned > 0 {
             lines.push(Line::new(format!(
@@ -120,7 +120,9 @@ fn report_json(report: &Report) -> Value {
         "schema_version": SCHEMA_VERSION,
         "ok": report.is_ok(),
         "entries": report.entries,
-        "begins": report.begins,
+        "pruned": report.begins.as_ref().map(|pruned| json!({
+            "first": pruned.first, "time": pruned.time, "keep_days": pruned.keep_days,
+        })),
         "first_time": report.first_time,
         "last_time": report.last_time,
         "faults": faults,
@@ -151,9 +153,10 @@ fn report_lines(report: &Report) -> Vec<Line> {
         _ => String::new(),
     };
     let mut lines = vec![Line::new(format!("{} entries{span}", report.entries))];
-    if let Some(first) = report.begins {
+    if let Some(pruned) = &report.begins {
         lines.push(Line::new(format!(
-            "Entries before {first} were pruned; an entry of the log says so."
+            "Entries before {} were pruned; an entry of {} says so, by a policy of {} days.",
+            pruned.first, pruned.time, pruned.keep_days
         )));
     }
     for fault in &report.faults {

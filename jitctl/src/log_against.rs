@@ -2,6 +2,7 @@
 
 use crate::exit::Code;
 use crate::failure::Failure;
+use journal::Pruned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +23,8 @@ pub struct Against {
     pub compared: u64,
     /// Received, and not in the journal (any more).
     pub gone: Vec<u64>,
+    /// Received, and given up here in good order.
+    pub pruned: u64,
     /// Received with another content.
     pub differ: Vec<u64>,
     /// In the journal between the first and the last one received, and not received.
@@ -39,6 +42,7 @@ impl Against {
             "ok": self.is_ok(),
             "compared": self.compared,
             "gone": self.gone,
+            "pruned": self.pruned,
             "differ": self.differ,
             "lacking": self.lacking,
         })
@@ -105,10 +109,11 @@ fn bare(mut record: Value) -> Value {
     record
 }
 
-/// Compares with the journal's entries, which come in order.
+/// Compares with the journal's entries, which come in order, and with what it says it has given up.
 pub fn compare<'a>(
     received: &BTreeMap<u64, Value>,
     entries: impl Iterator<Item = (u64, &'a str)>,
+    pruned: Option<&Pruned>,
 ) -> Against {
     let mut left = received.clone();
     let mut found = Against::default();
@@ -131,7 +136,17 @@ pub fn compare<'a>(
             None => {}
         }
     }
-    found.gone = left.into_keys().collect();
+    let limit = pruned.map(|pruned| (pruned.first, pruned.limit()));
+    for (index, record) in left {
+        let time = record["time"].as_str();
+        match &limit {
+            // One that was younger than the policy has it was not given up but removed.
+            Some((first, limit)) if index < *first && time.is_some_and(|t| t <= limit.as_str()) => {
+                found.pruned += 1;
+            }
+            _ => found.gone.push(index),
+        }
+    }
     found
 }
 
@@ -157,15 +172,29 @@ mod tests {
             (4, "{\"type\":\"grant\"}"),
         ];
         assert_eq!(received.checkpoints.len(), 1);
-        let found = compare(&received.records, log.into_iter());
+        let found = compare(&received.records, log.into_iter(), None);
         let expected = Against {
             compared: 3,
             gone: vec![9],
+            pruned: 0,
             differ: vec![4],
             lacking: 1,
         };
         assert_eq!(found, expected);
         assert!(!found.is_ok() && found.faults()[0].starts_with("entry 9"));
+        let pruned = Pruned {
+            first: 5,
+            time: "2026-11-20T13:56:03.120Z".into(),
+            keep_days: 30,
+        };
+        let old = |index: u64, time: &str| (index, json!({ "time": time }));
+        let all = BTreeMap::from([
+            old(1, "2026-10-20T00:00:00.000Z"),
+            old(2, "2026-11-19T00:00:00.000Z"),
+            old(7, "2026-10-20T00:00:00.000Z"),
+        ]);
+        let found = compare(&all, std::iter::empty(), Some(&pruned));
+        assert_eq!((found.pruned, found.gone), (1, vec![2, 7]));
         std::fs::write(&path, "{\"type\":\"use\"}").unwrap();
         assert!(super::received(&path).is_err());
     }

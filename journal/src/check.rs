@@ -8,7 +8,7 @@ use crate::header::Begins;
 use crate::journal::Torn;
 use crate::list::{Listing, list};
 use crate::plan::{Part, plan, skipped};
-use crate::prune;
+use crate::prune::{self, Pruned};
 use crate::walk::{Straight, Walk, detour};
 use crate::watch::{SealedHead, Watch};
 use std::path::Path;
@@ -24,8 +24,8 @@ const SIGNATURES: usize = 8192;
 pub struct Report {
     /// Entries that were read.
     pub entries: u64,
-    /// The first one that is there, if those before it were given up in good order.
-    pub begins: Option<u64>,
+    /// What the entry says that gave up those before the first one that is there.
+    pub begins: Option<Pruned>,
     /// `time` of the first and last entry that could be read.
     pub first_time: Option<String>,
     pub last_time: Option<String>,
@@ -116,20 +116,15 @@ pub fn check_with(
         last: None,
         watch: Watch::new(host, true),
         begins: plan.begins,
-        said: false,
+        said: None,
         progress,
     };
     for part in &plan.parts {
         state.walk(part, &mut report);
     }
-    if let Some(part) = plan.parts.first().filter(|part| part.pruned) {
-        report.begins = Some(part.first);
-        if !state.said {
-            let what = "gone from the beginning, and no entry says that they were pruned";
-            let fault = Fault::new(FaultKind::Removed, &part.file, what);
-            report.add([fault.entries(0, part.first).at(0)]);
-        }
-    }
+    let fault = state.given_up(&plan.parts);
+    report.add(fault);
+    report.begins = state.said.take();
     report.add(state.watch.verify());
     if host.is_some() {
         let fault = never_sealed(&plan.parts, state.next, &report.faults);
@@ -193,7 +188,7 @@ struct State<'a> {
     watch: Watch,
     /// Where the log may begin, and whether the entry that is to say so does.
     begins: Option<Begins>,
-    said: bool,
+    said: Option<Pruned>,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -207,9 +202,9 @@ impl State<'_> {
 
     fn entry(&mut self, index: u64, payload: &[u8], report: &mut Report) {
         report.entries += 1;
-        self.said |= self
-            .begins
-            .is_some_and(|begins| begins.entry == index && prune::says(payload, begins));
+        if let Some(begins) = self.begins.filter(|begins| begins.entry == index) {
+            self.said = prune::says(payload, begins);
+        }
         if report.entries.is_multiple_of(PROGRESS) {
             (self.progress)(report.entries);
         }
@@ -258,6 +253,28 @@ impl State<'_> {
         if let Bound::Exact { next, .. } = part.bound {
             self.next = self.next.max(next);
         }
+    }
+
+    /// What is wrong with what the newest header says of the beginning of the log.
+    fn given_up(&self, parts: &[Part]) -> Option<Fault> {
+        self.begins?;
+        let part = parts.first()?;
+        let fault = |what| {
+            let fault = Fault::new(FaultKind::Removed, &part.file, what);
+            Some(fault.entries(0, part.first).at(0))
+        };
+        let Some(said) = &self.said else {
+            return fault("a header says that entries were pruned, and no entry does");
+        };
+        // Those that are there are not all younger: the first one was written when those before it were old.
+        let first = self.first.as_deref().and_then(time_of);
+        if part.pruned && first.is_none_or(|first| first > said.limit()) {
+            return fault("entries before it were pruned, younger than the policy has it");
+        }
+        if part.pruned && self.watch.is_hosts() && self.watch.starts == 0 {
+            return fault("entries before it were pruned, and no seal of the host's key is left");
+        }
+        None
     }
 
     /// `false` if something does not fit.

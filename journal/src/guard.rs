@@ -1,7 +1,7 @@
 //! What guards each file of a journal, as it is now.
 
 use crate::list::list;
-use crate::plan::begins;
+use crate::prune::kept_from;
 use crate::sys;
 use std::io;
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Guarded {
 pub fn guards(dir: &Path) -> io::Result<(Vec<Guarded>, Vec<String>)> {
     let listing = list(dir)?;
     let last = listing.segments.len().saturating_sub(1);
-    let begins = begins(&listing).map_or(0, |begins| begins.first);
+    let begins = kept_from(dir, &listing);
     let segments = listing
         .segments
         .iter()

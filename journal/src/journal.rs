@@ -3,7 +3,7 @@
 use crate::frame::{self, Chain, Kind};
 use crate::head::{Head, HeadFile};
 use crate::header::{Begins, Header, Name, Prev, TornBytes};
-use crate::record::{Record, kind};
+use crate::record::{Record, kind, time_of};
 use crate::recover::Lock;
 use crate::seal::{self, Identity, Sealer};
 use crate::segment::Live;
@@ -98,6 +98,9 @@ pub struct Journal {
     pub(crate) chain: Chain,
     /// Part of the next segment's name; grows when a file is given up.
     pub(crate) generation: u64,
+    /// The newest time in the log. A header is never made earlier: on a clock that was set back, or had forgotten the time, what
+    /// comes before it would look old.
+    pub(crate) latest: String,
     /// Where the log begins by now, for the headers to come.
     pub(crate) begins: Option<Begins>,
     pub(crate) state: State,
@@ -246,6 +249,10 @@ impl Journal {
         }
         self.next += texts.len() as u64;
         self.chain = chain;
+        let times = texts.iter().filter_map(|text| time_of(text.as_bytes()));
+        if let Some(time) = times.max().filter(|time| *time > self.latest.as_str()) {
+            self.latest = time.to_owned();
+        }
         if let (Some(sealer), Some(sealing)) = (&mut self.sealer, commit.sealing) {
             sealer.done(sealing);
         }
@@ -297,9 +304,12 @@ impl Journal {
         self.new_segment(time)
     }
 
-    /// Closes the live segment and begins the next one.
+    /// Closes the live segment and begins the next one, unless the live one is new.
     pub(crate) fn new_segment(&mut self, time: &Timestamp) -> Result<(), Error> {
         if let State::Live(live) = &self.state {
+            if live.first == self.next {
+                return Ok(());
+            }
             let broken = Broken {
                 prev: Some(live.as_prev(self.next, self.chain)),
                 ..Broken::default()
@@ -329,7 +339,7 @@ impl Journal {
             v: if self.sealer.is_some() { 2 } else { 1 },
             log: self.log.clone(),
             file: name.file(),
-            time: time.rfc3339(),
+            time: time.rfc3339().max(self.latest.clone()),
             boot_id: time.boot_id.clone(),
             prev: broken.prev.clone(),
             torn: broken.torn.clone(),

@@ -60,7 +60,7 @@ pub use journal::{AppendOnly, Journal, Receipt, Recovery, Torn};
 pub use list::{beginnings, log_name};
 pub use note::{HostKey, NoteKey};
 pub use protect::protection;
-pub use prune::{given_up, prunable};
+pub use prune::{Pruned, given_up, prunable};
 pub use read::{Entry, Reader, read, read_from, read_since};
 pub use record::{MAX_RECORD, Record, kind};
 pub use render::render_line;

@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, FaultKind};
 use crate::list::{First, Segment, list};
-use crate::plan::begins;
+use crate::prune::kept_from;
 use std::path::Path;
 
 /// What is wrong with the files of the log in `dir` on the host that writes it: flags, further names, mounts. A copy of a
@@ -15,7 +15,7 @@ pub fn protection(dir: &Path) -> Vec<Fault> {
     };
     let last = listing.segments.len().saturating_sub(1);
     // What was given up is being removed.
-    let begins = begins(&listing).map_or(0, |begins| begins.first);
+    let begins = kept_from(dir, &listing);
     let all = listing.segments.iter().enumerate();
     let all = all.filter(|(_, segment)| segment.key().first >= begins);
     all.filter_map(|(number, segment)| {

@@ -184,6 +184,12 @@ impl Record {
     }
 }
 
+/// When a stored record was made, by its clock: its first member.
+pub(crate) fn time_of(json: &[u8]) -> Option<&str> {
+    let text = json.strip_prefix(br#"{"time":""#)?.get(..24)?;
+    std::str::from_utf8(text).ok()
+}
+
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

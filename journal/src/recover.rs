@@ -9,6 +9,7 @@ use crate::head::{self, Found, Head, HeadFile};
 use crate::header::{Header, Prev, Seen, TornBytes};
 use crate::journal::{AppendOnly, Broken, Journal, Limits, Recovery, State, Torn};
 use crate::list::{First, Segment, list};
+use crate::record::time_of;
 use crate::scan::{self, Scan};
 use crate::seal::Identity;
 use crate::segment::{self, Live};
@@ -112,6 +113,7 @@ pub fn open(
         next,
         chain: ended.chain,
         generation: generations.max().unwrap_or(0),
+        latest: ended.latest,
         begins: ended.header.and_then(|header| header.begins),
         state: match taken {
             Some(live) => State::Live(live),
@@ -200,6 +202,8 @@ struct Ended<'a> {
     torn: Vec<TornBytes>,
     faults: Vec<Fault>,
     watch: Watch,
+    /// The newest time in it: that of its header is not before any of an earlier segment.
+    latest: String,
 }
 
 fn end_of<'a>(segments: &'a [Segment], found: &Found) -> Result<Ended<'a>, Error> {
@@ -212,6 +216,7 @@ fn end_of<'a>(segments: &'a [Segment], found: &Found) -> Result<Ended<'a>, Error
         torn: Vec::new(),
         faults: Vec::new(),
         watch: Watch::new(None, false),
+        latest: String::new(),
     };
     let last = segments
         .iter()
@@ -270,6 +275,7 @@ impl<'a> Ended<'a> {
         let key = segment.key();
         self.last = Some(segment);
         self.header = Some(header);
+        self.latest.clone_from(&header.time);
         (self.length, self.next, self.chain) = (*start, key.first, *chain);
         let met = |next, chain: &Chain| matches!(found, Found::Head(head) if *head == Head { next, chain: *chain });
         let mut seen = met(key.first, chain);
@@ -297,6 +303,10 @@ impl<'a> Ended<'a> {
             match frame.head.kind {
                 Kind::Entry => {
                     (now, next) = (frame.chain, next + 1);
+                    let time = time_of(frame.payload());
+                    if let Some(time) = time.filter(|time| *time > self.latest.as_str()) {
+                        self.latest = time.to_owned();
+                    }
                     seen |= met(next, &now);
                     if sealed {
                         self.watch.entry(frame.payload());

@@ -247,6 +247,12 @@ impl Sealer {
         Ok(self.ready.insert(ready).public)
     }
 
+    /// The host's key signs the next commit, as after an opening.
+    pub fn begin_anew(&mut self) {
+        self.signs = None;
+        sys::wipe_stack();
+    }
+
     /// Does the next commit name a key?
     pub fn rotates(&self, gives: bool) -> bool {
         gives || self.signs.is_none()

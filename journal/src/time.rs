@@ -23,6 +23,34 @@ impl Timestamp {
     }
 }
 
+/// Milliseconds since 1970 of a time as [`Timestamp::rfc3339`] writes it.
+pub(crate) fn unix_ms(text: &str) -> Option<u64> {
+    let number = |at: std::ops::Range<usize>| text.get(at)?.parse::<u64>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (h, m, s, ms) = (
+        number(11..13)?,
+        number(14..16)?,
+        number(17..19)?,
+        number(20..23)?,
+    );
+    // The year is counted from March, as in `civil`.
+    let (year, month) = match month {
+        1 | 2 => (year.checked_sub(1)?, month + 9),
+        3..=12 => (year, month - 3),
+        _ => return None,
+    };
+    let days = 365 * year + year / 4 - year / 100 + year / 400;
+    let days = days + (153 * month + 2) / 5 + day.checked_sub(1)?;
+    let ms = ((days.checked_sub(719_468)? * 24 + h) * 60 + m) * 60_000 + s * 1000 + ms;
+    let again = Timestamp {
+        unix_ms: ms,
+        boot_ns: 0,
+        boot_id: String::new(),
+    };
+    // Nothing but what is written here is read.
+    (again.rfc3339() == text).then_some(ms)
+}
+
 /// Day count since 1970-01-01 to year, month, day of the Gregorian calendar. The year is counted from March, so
 /// that the leap day is its last and month lengths follow one linear rule.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -59,6 +87,27 @@ mod tests {
         assert_eq!(at(1_709_251_200_001), "2024-03-01T00:00:00.001Z");
         assert_eq!(at(1_795_182_963_120), "2026-11-20T13:56:03.120Z");
         assert_eq!(at(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for ms in [
+            0,
+            951_782_400_000,
+            1_709_251_199_999,
+            1_795_182_963_120,
+            4_107_542_400_000,
+        ] {
+            assert_eq!(unix_ms(&at(ms)), Some(ms));
+        }
+        for text in [
+            "",
+            "2026-11-20T13:56:03Z",
+            "2026-02-30T00:00:00.000Z",
+            "2026-13-01T00:00:00.000Z",
+        ] {
+            assert_eq!(unix_ms(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -312,6 +312,11 @@ impl Watch {
         }
     }
 
+    /// Does the caller know the host's key?
+    pub fn is_hosts(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// Are the seals so far this host's?
     pub fn is_of(&self, key: &HostKey) -> bool {
         self.at.as_ref().is_some_and(|at| at.host == key.public())

@@ -3,7 +3,8 @@
 
 use super::Agent;
 use crate::paths::{JOURNAL_DIR, PRUNE_UNIT};
-use journal::kind;
+use journal::{Timestamp, kind};
+use statement::limits::MAX_BREAKGLASS_LIFE;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -62,15 +63,67 @@ impl Agent {
         let now_s = self.core.borrow().state.state_iat;
         let needed = self.receivers_have().min(self.witness_has());
         let limit_ms = (now_s * 1000).saturating_sub(days.saturating_mul(DAY_MS));
+        let codes_since = rfc3339((now_s * 1000).saturating_sub(MAX_BREAKGLASS_LIFE * 1000));
         let found = tokio::task::spawn_blocking(move || {
-            journal::prunable(Path::new(JOURNAL_DIR), limit_ms, needed)
+            let dir = Path::new(JOURNAL_DIR);
+            let Some(first) = journal::prunable(dir, limit_ms, needed)? else {
+                return Ok(None);
+            };
+            let code = journal::read_from(dir, 0)
+                .flatten()
+                .take_while(|entry| entry.index < first)
+                .find(|entry| tells_of_code(&entry.json, &codes_since));
+            match code {
+                Some(code) => journal::prunable(dir, limit_ms, needed.min(code.index)),
+                None => Ok(Some(first)),
+            }
         });
         let found = found.await.map_err(|e| e.to_string())?;
         let Some(first) = found.map_err(|e| e.to_string())? else {
             return Ok(());
         };
-        let record = self.note(kind::PRUNE).detail("keep_days", days);
-        let recorded = self.log.prune(first, record).await;
+        let recorded = self.log.prune(first, days, self.note(kind::PRUNE)).await;
         recorded.map(drop).map_err(|e| e.to_string())
+    }
+}
+
+/// That a break-glass code was used is asked of the journal for as long as the code could live: its file can be put back.
+fn tells_of_code(json: &str, since: &str) -> bool {
+    if !json.contains(r#""type":"breakglass""#) {
+        return false;
+    }
+    let record: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+    record["type"] == kind::BREAKGLASS && record["time"].as_str().is_none_or(|time| time >= since)
+}
+
+fn rfc3339(unix_ms: u64) -> String {
+    let time = Timestamp {
+        unix_ms,
+        boot_ns: 0,
+        boot_id: String::new(),
+    };
+    time.rfc3339()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_remembered_for_as_long_as_it_could_live() {
+        let record = |time: &str, kind: &str| format!(r#"{{"time":"{time}","type":"{kind}"}}"#);
+        let since = rfc3339(1_795_182_963_120);
+        assert!(tells_of_code(
+            &record("2026-11-20T13:56:03.120Z", "breakglass"),
+            &since
+        ));
+        assert!(!tells_of_code(
+            &record("2026-11-20T13:56:03.119Z", "breakglass"),
+            &since
+        ));
+        assert!(!tells_of_code(
+            &record("2026-11-20T13:56:03.120Z", "use"),
+            &since
+        ));
     }
 }

@@ -196,8 +196,12 @@ fn proofs_of_what_was_not_pruned_hold() {
     let (log, key) = (Log::sealed(), identity().key);
     fill(&mut log.reopen(), 0..300);
     for first in [8, 88, 100, 228, 256] {
-        let record = Record::new(crate::kind::PRUNE, now());
-        let _receipt = log.reopen().prune(first, record).unwrap();
+        let time = Timestamp {
+            unix_ms: now().unix_ms + 31 * 86_400_000,
+            ..now()
+        };
+        let record = Record::new(crate::kind::PRUNE, time);
+        let _receipt = log.reopen().prune(first, 30, record).unwrap();
         for file in crate::given_up(&log.dir()).unwrap() {
             std::fs::remove_file(file).unwrap();
         }
