@@ -34,14 +34,24 @@ pub fn faults(text: &str) -> Vec<String> {
     faults
 }
 
-/// Does this service take its auth and account lines from another one before all others?
+/// Does this service take its auth and account lines from another one before all others, and its session lines before any that
+/// opens a session of logind?
 pub fn leads_to(text: &str, service: &str) -> bool {
     let lines = lines(text);
-    ["auth", "account"].iter().all(|kind| {
-        first(&lines, kind).is_some_and(|line| {
-            line.module == service && matches!(line.control.as_str(), "include" | "substack" | "")
-        })
-    })
+    let leads = |line: &PamLine| {
+        line.module == service && matches!(line.control.as_str(), "include" | "substack" | "")
+    };
+    let opens = |line: &PamLine| {
+        line.module == "pam_systemd.so" || line.module.starts_with("common-session")
+    };
+    let mut sessions = lines
+        .iter()
+        .filter(|line| matches!(line.kind.as_str(), "session" | "@include"));
+    let session = sessions.find(|line| leads(line) || opens(line));
+    ["auth", "account"]
+        .iter()
+        .all(|kind| first(&lines, kind).is_some_and(leads))
+        && session.is_some_and(leads)
 }
 
 /// The first session line must be ours, and end the session of a grant before pam_systemd.
@@ -143,6 +153,21 @@ session  required  pam_limits.so
         assert_eq!(faults(&explicit), Vec::<String>::new());
         let unknown = GOOD.replace("@include common-auth", "@include local");
         assert!(faults(&unknown)[0].contains("local comes before"));
+    }
+
+    #[test]
+    fn a_login_shell_leads_to_su_in_all_that_counts() {
+        let debian = "auth include su\naccount include su\npassword include su\nsession optional pam_keyinit.so force revoke\nsession include su\n";
+        assert!(leads_to(debian, "su"));
+        assert!(leads_to("@include su\n", "su"));
+        let own = debian.replace("session include su", "session include common-session");
+        assert!(!leads_to(&own, "su"));
+        let before = debian.replace("pam_keyinit.so force revoke", "pam_systemd.so");
+        assert!(!leads_to(&before, "su"));
+        assert!(!leads_to(
+            &debian.replace("account include su", "account required pam_unix.so"),
+            "su"
+        ));
     }
 
     #[test]
