@@ -116,13 +116,10 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
 
 fn report_json(report: &Report) -> Value {
     let faults: Vec<Value> = report.faults.iter().map(fault_json).collect();
-    json!({
+    let mut value = json!({
         "schema_version": SCHEMA_VERSION,
         "ok": report.is_ok(),
         "entries": report.entries,
-        "pruned": report.begins.as_ref().map(|pruned| json!({
-            "first": pruned.first, "time": pruned.time, "keep_days": pruned.keep_days,
-        })),
         "first_time": report.first_time,
         "last_time": report.last_time,
         "faults": faults,
@@ -133,7 +130,14 @@ fn report_json(report: &Report) -> Value {
         })),
         "sealed": report.sealed.as_ref().map(|head| head.size),
         "starts": report.starts,
-    })
+    });
+    // Only where it is so.
+    if let Some(pruned) = &report.begins {
+        value["pruned"] = json!({
+            "first": pruned.first, "time": pruned.time, "keep_days": pruned.keep_days,
+        });
+    }
+    value
 }
 
 fn fault_json(fault: &Fault) -> Value {

@@ -60,7 +60,7 @@ fn life(release: Release) {
     host.sh("rpm --install --nodeps /root/packages/*.rpm").ok();
     assert_eq!(host.sh(ETC).ok().stdout, before);
     let states = "systemctl list-unit-files --no-legend 'jit*' | awk '{print $2}' | sort -u";
-    assert_eq!(host.sh(states).ok().text(), "disabled");
+    assert_eq!(host.sh(states).ok().text(), "disabled\nstatic");
     let running = "systemctl list-units --no-legend 'jit*'";
     assert_eq!(host.sh(running).ok().text(), "");
     host.sh("rpm --verify --nodeps jit-agent jitctl jit-issuer")
