@@ -90,7 +90,7 @@ fn play(issuer: &Host, host: &Host, trick: &str, certified: bool, says: &str) {
         "ss -Hltn sport = :8443 | grep -q LISTEN",
     );
     // A new start, so that it does not wait for longer after each.
-    let since = host.sh("systemctl restart jit-link && date +%s.%N").ok();
+    let since = host.sh("date +%s.%N && systemctl restart jit-link").ok();
     let since = since.text();
     let start = Instant::now();
     host.run_as("alice", "jitctl elevate --for 1m --reason x")
