@@ -48,7 +48,7 @@ set -e
 cat /sys/module/apparmor/parameters/enabled
 apparmor_parser --replace /etc/apparmor.d/jit-link /etc/apparmor.d/jit-issuer
 install -d /etc/jit/tls && cd /etc/jit/tls
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=jit -addext subjectAltName=IP:127.0.0.1 \
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 400 -subj /CN=jit -addext subjectAltName=IP:127.0.0.1 \
     -config <(printf '[req]\ndistinguished_name=d\n[d]\n') -keyout issuer.key -out issuer.pem 2>/dev/null
 chown jit-issuer issuer.key; chmod 600 issuer.key
 printf '\n[https]\ncert = "/etc/jit/tls/issuer.pem"\nkey = "/etc/jit/tls/issuer.key"\nurl = "https://127.0.0.1:8443"\n' >>/etc/jit/issuer.toml
