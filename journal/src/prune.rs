@@ -37,15 +37,7 @@ impl Pruned {
     pub fn limit(&self) -> String {
         let days = self.keep_days.max(LEAST_DAYS) - 1;
         let now_ms = unix_ms(&self.time).unwrap_or_default();
-        at(now_ms.saturating_sub(days.saturating_mul(DAY_MS))).rfc3339()
-    }
-}
-
-fn at(unix_ms: u64) -> Timestamp {
-    Timestamp {
-        unix_ms,
-        boot_ns: 0,
-        boot_id: String::new(),
+        Timestamp::wall(now_ms.saturating_sub(days.saturating_mul(DAY_MS))).rfc3339()
     }
 }
 
@@ -56,7 +48,7 @@ fn at(unix_ms: u64) -> Timestamp {
 /// The directory cannot be read.
 pub fn prunable(dir: &Path, unix_ms: u64, needed: u64) -> Result<Option<u64>, Error> {
     let listing = list(dir).map_err(|error| Error::io("list", dir, error))?;
-    let limit = at(unix_ms).rfc3339();
+    let limit = Timestamp::wall(unix_ms).rfc3339();
     let old = |segment: &&Segment| {
         let made = segment.header().is_some_and(|header| header.time <= limit);
         made && segment.key().first <= needed

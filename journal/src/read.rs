@@ -77,12 +77,7 @@ pub fn read_from(dir: &Path, first: u64) -> Reader {
 /// were full by then. Records of a clock that was set come in the order in which they were written.
 #[must_use]
 pub fn read_since(dir: &Path, unix_ms: u64) -> Reader {
-    let since = Timestamp {
-        unix_ms,
-        boot_ns: 0,
-        boot_id: String::new(),
-    };
-    let since = since.rfc3339();
+    let since = Timestamp::wall(unix_ms).rfc3339();
     let listing = list(dir).unwrap_or_default();
     let earlier = |s: &&Segment| s.header().is_none_or(|header| header.time <= since);
     let begun = listing.segments.iter().take_while(earlier).last();

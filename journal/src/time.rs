@@ -12,6 +12,16 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
+    /// A moment of which only the wall clock is known: for comparing and showing, not for a record.
+    #[must_use]
+    pub const fn wall(unix_ms: u64) -> Self {
+        Self {
+            unix_ms,
+            boot_ns: 0,
+            boot_id: String::new(),
+        }
+    }
+
     /// RFC 3339 in UTC with milliseconds, such as `2026-11-20T13:56:03.120Z`.
     #[must_use]
     pub fn rfc3339(&self) -> String {
@@ -42,13 +52,8 @@ pub(crate) fn unix_ms(text: &str) -> Option<u64> {
     let days = 365 * year + year / 4 - year / 100 + year / 400;
     let days = days + (153 * month + 2) / 5 + day.checked_sub(1)?;
     let ms = ((days.checked_sub(719_468)? * 24 + h) * 60 + m) * 60_000 + s * 1000 + ms;
-    let again = Timestamp {
-        unix_ms: ms,
-        boot_ns: 0,
-        boot_id: String::new(),
-    };
     // Nothing but what is written here is read.
-    (again.rfc3339() == text).then_some(ms)
+    (Timestamp::wall(ms).rfc3339() == text).then_some(ms)
 }
 
 /// Day count since 1970-01-01 to year, month, day of the Gregorian calendar. The year is counted from March, so
@@ -70,12 +75,7 @@ mod tests {
     use super::*;
 
     fn at(unix_ms: u64) -> String {
-        Timestamp {
-            unix_ms,
-            boot_ns: 0,
-            boot_id: String::new(),
-        }
-        .rfc3339()
+        Timestamp::wall(unix_ms).rfc3339()
     }
 
     // Expected values from `date -u -d @N +%FT%T`.

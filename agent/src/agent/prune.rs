@@ -63,7 +63,8 @@ impl Agent {
         let now_s = self.core.borrow().state.state_iat;
         let needed = self.receivers_have().min(self.witness_has());
         let limit_ms = (now_s * 1000).saturating_sub(days.saturating_mul(DAY_MS));
-        let codes_since = rfc3339((now_s * 1000).saturating_sub(MAX_BREAKGLASS_LIFE * 1000));
+        let codes_since = (now_s * 1000).saturating_sub(MAX_BREAKGLASS_LIFE * 1000);
+        let codes_since = Timestamp::wall(codes_since).rfc3339();
         let found = tokio::task::spawn_blocking(move || {
             let dir = Path::new(JOURNAL_DIR);
             let Some(first) = journal::prunable(dir, limit_ms, needed)? else {
@@ -96,15 +97,6 @@ fn tells_of_code(json: &str, since: &str) -> bool {
     record["type"] == kind::BREAKGLASS && record["time"].as_str().is_none_or(|time| time >= since)
 }
 
-fn rfc3339(unix_ms: u64) -> String {
-    let time = Timestamp {
-        unix_ms,
-        boot_ns: 0,
-        boot_id: String::new(),
-    };
-    time.rfc3339()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,7 +104,7 @@ mod tests {
     #[test]
     fn a_code_is_remembered_for_as_long_as_it_could_live() {
         let record = |time: &str, kind: &str| format!(r#"{{"time":"{time}","type":"{kind}"}}"#);
-        let since = rfc3339(1_795_182_963_120);
+        let since = Timestamp::wall(1_795_182_963_120).rfc3339();
         assert!(tells_of_code(
             &record("2026-11-20T13:56:03.120Z", "breakglass"),
             &since
