@@ -246,14 +246,16 @@ def asked():
     assert answer["re"] == "submitted", answer
     return answer["request"]
 rounds = int(sys.argv[1])
-span = 0
+spans = []
 for n in range(3):
     request = asked()
     start = time.monotonic()
     answer = ask({"op": "wait", "request": request, "max_s": 20})
     assert answer["re"] == "active", answer
-    span = max(span, time.monotonic() - start)
+    spans.append(time.monotonic() - start)
     ask({"op": "drop"})
+# One that waited for the disk would spread the rounds over moments long after the start.
+span = sorted(spans)[1]
 for n in range(rounds):
     asked()
     time.sleep(span * n / rounds)
@@ -349,7 +351,7 @@ fn a_membership_lives_exactly_as_long_as_a_grant_that_gives_it() {
     let mut rounds = 0;
     while rounds < 3 {
         alice
-            .run("for i in 1 2; do jitctl elevate --role logs --reason x --for 3s --no-wait; done; sleep 0.5")
+            .run("for i in 1 2; do jitctl elevate --role logs --reason x --for 3s & done >/dev/null; wait")
             .ok();
         let grants = live(&mut alice);
         assert_eq!(grants.len(), 2);

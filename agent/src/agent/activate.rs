@@ -21,6 +21,10 @@ const TIMER_GRACE: Duration = Duration::from_millis(500);
 
 /// How long systemd may take to start timer and unit.
 pub(super) const UNITS_PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long a start that is waited for may overlook a suspend or a set clock.
+const START_STEP: Duration = Duration::from_secs(5);
+
 const ENDED_MEANWHILE: &str = "it ended while it was being put in force";
 
 /// The plain file of a grant that was just taken.
@@ -289,12 +293,12 @@ impl Agent {
     async fn start_later(self: &Rc<Self>, jti: &str, from_s: u64) {
         loop {
             let Ok(now) = clock::now() else { return };
-            let wait = from_s.saturating_sub(self.core.borrow().state.mark.time(now));
-            if wait == 0 {
+            let wait = self.core.borrow().state.mark.until(from_s, now);
+            if wait.is_zero() {
                 break;
             }
             // In steps, so that a suspend or a set clock is noticed.
-            tokio::time::sleep(Duration::from_secs(wait.min(5))).await;
+            tokio::time::sleep(wait.min(START_STEP)).await;
         }
         // The next agent starts what this one could not finish.
         if !self.may_start(jti).await || self.stopping.get() {

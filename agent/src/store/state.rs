@@ -11,6 +11,7 @@ use statement::limits::STATE_LIFE;
 use statement::trust::TrustClaims;
 use std::cmp::Ordering;
 use std::path::Path;
+use std::time::Duration;
 
 /// Revocations kept. Each is below a kilobyte and a half, so the file stays below the mebibyte that is read back.
 const REVOKED: usize = 512;
@@ -111,6 +112,14 @@ impl Mark {
     #[must_use]
     pub fn time(&self, now: Now) -> u64 {
         self.advanced(now).wall_s
+    }
+
+    /// How long it is until that second begins, by the time that counts; zero = it has begun.
+    #[must_use]
+    pub fn until(&self, wall_s: u64, now: Now) -> Duration {
+        let at = self.advanced(now);
+        let passed = Duration::from_nanos(now.boot_ns.saturating_sub(at.boot_ns));
+        Duration::from_secs(wall_s.saturating_sub(at.wall_s)).saturating_sub(passed)
     }
 
     /// Move the mark up to now.
@@ -307,6 +316,24 @@ mod tests {
         }
         assert_eq!(mark.time(ms(6_590_900, 240_300)), 10_190);
         assert_eq!(mark.time(ms(6_591_000, 240_400)), 10_191);
+    }
+
+    #[test]
+    fn a_second_is_waited_for_to_its_beginning_and_no_longer() {
+        let now = |wall_ms: u64, boot_ms: u64| Now {
+            wall_ms,
+            boot_ns: boot_ms * 1_000_000,
+            mono_us: boot_ms * 1000,
+        };
+        let mark = Mark::at(now(10_000_900, 50_300));
+        let wait = |n| mark.until(10_008, n).as_millis();
+        assert_eq!(wait(now(10_000_900, 50_300)), 7100);
+        assert_eq!(wait(now(10_007_999, 57_399)), 1);
+        assert_eq!(wait(now(10_008_000, 57_400)), 0);
+        assert_eq!(wait(now(10_020_000, 69_400)), 0);
+        // Set back an hour: counted on from the mark. Set ahead: what the clock says.
+        assert_eq!(wait(now(6_405_900, 55_300)), 2100);
+        assert_eq!(wait(now(10_007_500, 50_400)), 500);
     }
 
     #[test]
