@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// For the whole search, after everything else has ended.
@@ -205,7 +205,34 @@ fn os(name: &CStr) -> &Path {
 fn enter(dir: &impl AsFd, name: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    openat2(dir, name, flags, Mode::empty(), how)
+    match openat2(dir, name, flags, Mode::empty(), how) {
+        // Where systemd's RestrictSUIDSGID= holds: it cannot look into this call's arguments. So it is for the agent, which
+        // ends a grant itself where systemd does not answer.
+        Err(Errno::NOSYS) => enter_stepwise(dir, name, flags),
+        opened => opened,
+    }
+}
+
+/// The same without `openat2`: each name opened by itself, and held against the mount of the directory before it.
+fn enter_stepwise(dir: &impl AsFd, name: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut here = openat(dir, c".", flags, Mode::empty())?;
+    let mount = mount_of_open(&here)?;
+    for part in name.components() {
+        let Component::Normal(part) = part else {
+            return Err(Errno::XDEV);
+        };
+        here = openat(&here, part, flags, Mode::empty())?;
+        if mount_of_open(&here)? != mount {
+            return Err(Errno::XDEV);
+        }
+    }
+    Ok(here)
+}
+
+fn mount_of_open(dir: &OwnedFd) -> Result<u64, Errno> {
+    let seen = statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let known = StatxFlags::from_bits_retain(seen.stx_mask).contains(StatxFlags::MNT_ID);
+    known.then_some(seen.stx_mnt_id).ok_or(Errno::NOSYS)
 }
 
 fn look(what: &Search, found: &mut Found, dir: impl AsFd, name: &CStr, here: &Path) {
@@ -301,6 +328,30 @@ mod tests {
     fn names(found: &BTreeSet<String>, dir: &Path) -> Vec<String> {
         let start = format!("{}/", dir.display());
         found.iter().map(|p| p.replace(&start, "")).collect()
+    }
+
+    #[test]
+    fn both_ways_into_a_directory_stay_in_the_mount_and_follow_nothing() {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = fs::File::open("/").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        symlink("a", dir.path().join("link")).unwrap();
+        let top = fs::File::open(dir.path()).unwrap();
+        let stepwise = |from: &fs::File, name: &str| {
+            let opened = enter_stepwise(from, name.as_ref(), flags);
+            assert_eq!(
+                enter(from, name.as_ref()).err().is_some(),
+                opened.is_err(),
+                "{name}"
+            );
+            opened.map(drop)
+        };
+        assert_eq!(stepwise(&top, "a/b"), Ok(()));
+        assert_eq!(stepwise(&root, "proc"), Err(Errno::XDEV));
+        assert_eq!(stepwise(&top, ".."), Err(Errno::XDEV));
+        assert_eq!(stepwise(&top, "link/b"), Err(Errno::NOTDIR));
+        assert_eq!(stepwise(&top, "absent"), Err(Errno::NOENT));
     }
 
     #[test]
