@@ -3,8 +3,10 @@
 use super::{Agent, Outcome, Stored, accept, people};
 use crate::clock::{self, Now};
 use crate::deadline::Deadline;
-use crate::effects::groups;
 use crate::effects::units::TimerAt;
+use crate::effects::{files, groups};
+use crate::ending::{memberships, proof_path};
+use crate::paths;
 use crate::store::grants::{self, Cause, GrantFile, Phase};
 use journal::{Receipt, Record, kind};
 use settings::ceiling::Ceiling;
@@ -24,6 +26,9 @@ pub(super) const UNITS_PATIENCE: Duration = Duration::from_secs(6);
 
 /// How long a start that is waited for may overlook a suspend or a set clock.
 const START_STEP: Duration = Duration::from_secs(5);
+
+/// How long others may give and take memberships before a grant is not given.
+const GROUPS_PATIENCE: Duration = Duration::from_secs(3);
 
 const ENDED_MEANWHILE: &str = "it ended while it was being put in force";
 
@@ -130,6 +135,10 @@ impl Agent {
             Ok((file, receipt)) => self.arm(&file, &receipt).await,
             Err(e) => Err(e),
         };
+        if result.is_err() {
+            // What an end proved meanwhile was not yet true: that of below follows.
+            let _ = files::remove(&proof_path(jti));
+        }
         self.core.borrow_mut().arming.remove(jti);
         match result {
             Ok(()) => {
@@ -412,10 +421,13 @@ fn scope(details: &[Detail]) -> serde_json::Value {
     serde_json::to_value(details).unwrap_or_default()
 }
 
-/// Give every membership of the grant, and see each in the name service.
+/// Give every membership of the grant, and see each in the name service. The grant's file says already that it needs them.
 pub(super) async fn join_groups(file: &GrantFile, ceiling: Arc<Ceiling>) -> Result<(), String> {
     let (login, wanted) = (file.login.clone(), file.groups.clone());
+    let lock = memberships::lock(GROUPS_PATIENCE).await;
+    let lock = lock.map_err(|e| format!("{}: {e}", paths::END_LOCK))?;
     tokio::task::spawn_blocking(move || {
+        let _held = lock;
         refuse_twins(&wanted, &ceiling)?;
         wanted
             .iter()

@@ -298,6 +298,8 @@ impl Agent {
             let mut core = self.core.borrow_mut();
             core.grants.remove(id);
             core.gone.remove(id);
+            // Of two runs of the same end, the first that proves it is journaled.
+            core.ending.remove(id);
         }
         self.changed.notify_waiters();
     }

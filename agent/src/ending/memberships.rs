@@ -11,9 +11,8 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
-/// How long another ending may hold the lock. It guards only the question who still needs a group; an ending does not
-/// wait for ever for it.
-const LOCK_PATIENCE: Duration = Duration::from_millis(200);
+/// How long an ending waits for whoever gives or takes memberships: not for ever, as the marks alone nearly do.
+pub const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const LOCK_STEP: Duration = Duration::from_millis(5);
 
 /// Take every membership away that no live grant gives: this grant's, and any of ours that was left behind. Of two
@@ -21,7 +20,7 @@ const LOCK_STEP: Duration = Duration::from_millis(5);
 ///
 /// Returns since when this grant's memberships were held, in Unix seconds: a grant before this one may have brought them.
 pub async fn off(file: Option<&GrantFile>, proof: &mut Proof) -> u64 {
-    let lock = lock().await;
+    let lock = lock(LOCK_PATIENCE).await;
     if let Err(e) = &lock {
         // The marks alone do: of two, the later to look sees the earlier one's.
         proof.note("lock", e);
@@ -102,8 +101,13 @@ fn is_ending(jti: &str) -> bool {
     proof_path(jti).exists() || std::path::Path::new(paths::ENDING_DIR).join(jti).exists()
 }
 
-/// The lock lies where only root can open it: whoever can open a file can hold its lock.
-async fn lock() -> Result<Flock<File>, String> {
+/// Nobody else gives or takes a membership while this is held: of two grants of the same group, one must not find a
+/// membership that the other's ending is about to take. It lies where only root can open it: whoever can open a file can
+/// hold its lock.
+///
+/// # Errors
+/// Its file cannot be opened, or somebody holds it for longer than `patience`.
+pub async fn lock(patience: Duration) -> Result<Flock<File>, String> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -117,7 +121,7 @@ async fn lock() -> Result<Flock<File>, String> {
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
-            Err((f, nix::errno::Errno::EWOULDBLOCK)) if start.elapsed() < LOCK_PATIENCE => {
+            Err((f, nix::errno::Errno::EWOULDBLOCK)) if start.elapsed() < patience => {
                 file = f;
                 tokio::time::sleep(LOCK_STEP).await;
             }

@@ -5,7 +5,7 @@
 //! without waiting → end the others → wait until the kernel shows an empty cgroup → sudo's tickets → processes that
 //! kept a group → files that would give it → timers → the proof, left for the journal.
 
-mod memberships;
+pub(crate) mod memberships;
 mod mounts;
 mod outside;
 mod setgid;
@@ -209,10 +209,11 @@ pub async fn end(jti: &str) -> Proof {
 }
 
 /// What systemd runs when the grant's unit has stopped for whatever reason: memberships off at once, the rest by the
-/// grant's end unit. Takes no lock and never waits long.
+/// grant's end unit. Never waits long.
 pub async fn post(jti: &str) {
     let file = grants::read(jti).ok().flatten();
     if let Some(f) = &file {
+        let _held = memberships::lock(memberships::LOCK_PATIENCE).await;
         let needed = memberships::needed(jti);
         for group in &f.groups {
             if !needed.contains(&(f.login.clone(), group.clone())) {
