@@ -130,7 +130,7 @@ pub fn check_with(
         let fault = never_sealed(&plan.parts, state.next, &report.faults);
         report.add(fault);
     }
-    report.sealed = state.watch.last.take();
+    report.sealed = state.watch.newest.take();
     report.starts = state.watch.starts;
     report.first_time = state.first.as_deref().and_then(time_of);
     report.last_time = state.last.as_deref().and_then(time_of);
@@ -285,16 +285,23 @@ impl State<'_> {
         let mut sealed = 0;
         loop {
             match walk.step() {
-                Ok(Straight::Entry { index, chain, .. }) => {
+                Ok(Straight::Entry {
+                    index,
+                    chain,
+                    payload,
+                    ..
+                }) => {
                     self.see(index + 1, &chain);
                     self.next = index + 1;
-                    self.entry(index, &walk.payload, report);
-                    self.watch.entry(&walk.payload);
+                    self.entry(index, payload, report);
+                    self.watch.entry(payload);
                 }
-                Ok(Straight::Seal { size, offset }) => {
-                    let last = self.last.as_deref().unwrap_or_default();
-                    let file = &part.file;
-                    report.add(self.watch.seal(&walk.payload, size, last, file, offset));
+                Ok(Straight::Seal {
+                    size,
+                    offset,
+                    payload,
+                }) => {
+                    report.add(self.watch.seal(payload, size, &part.file, offset));
                     if self.watch.waiting() >= SIGNATURES {
                         report.add(self.watch.verify());
                     }

@@ -21,6 +21,18 @@ pub enum Bound {
     Open { head: Option<u64> },
 }
 
+impl Bound {
+    /// May the segment end before entry `after`, behind this chain value?
+    pub fn is_met(&self, after: u64, behind: &Chain) -> bool {
+        match self {
+            Self::Exact { next, chain } => {
+                after == *next && chain.is_none_or(|chain| chain == *behind)
+            }
+            Self::Open { head } => head.is_none_or(|head| after >= head),
+        }
+    }
+}
+
 /// One segment's bytes and what its surroundings say about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {

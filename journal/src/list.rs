@@ -73,11 +73,10 @@ impl Segment {
 
 fn read_first(path: &Path) -> io::Result<First> {
     let mut scan = Scan::open(path, u64::MAX)?;
-    let Some(frame) = scan.next()? else {
-        return Ok(match scan.end {
-            End::Bad => First::Bad,
-            End::Clean | End::Incomplete => First::Incomplete,
-        });
+    let frame = match scan.next()? {
+        Ok(frame) => frame,
+        Err(End::Bad) => return Ok(First::Bad),
+        Err(End::Clean | End::Incomplete) => return Ok(First::Incomplete),
     };
     Ok(match Header::from_frame(&frame) {
         Some(header) => First::Header {

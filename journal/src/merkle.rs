@@ -1,6 +1,6 @@
 //! Merkle tree hashing of RFC 6962: pure, one pass, at most 64 hashes in memory.
 
-use crate::frame::{Chain, finish};
+use crate::frame::{Chain, finish, hash};
 use ring::digest::{Context, SHA256};
 
 /// Longest leaf of the open tree formats: their entry length has 16 bits (C2SP tlog-tiles).
@@ -33,9 +33,25 @@ pub fn leaf(text: &[u8]) -> Hash {
     sha256(&[&[0], text])
 }
 
+/// Hashes records as leaves, one after the other, each as one piece: that is quicker.
+#[derive(Debug, Default)]
+pub struct Leaf(Vec<u8>);
+
+impl Leaf {
+    pub fn of(&mut self, record: &[u8]) -> Hash {
+        self.0.clear();
+        self.0.push(0);
+        self.0.extend_from_slice(&leaf_text(record));
+        hash(&self.0)
+    }
+}
+
 /// Hash of two neighbours.
 pub fn node(left: &Hash, right: &Hash) -> Hash {
-    sha256(&[&[1], left, right])
+    let mut both = [1; 65];
+    both[1..33].copy_from_slice(left);
+    both[33..].copy_from_slice(right);
+    hash(&both)
 }
 
 /// All whole subtrees of a growing tree, the largest first.

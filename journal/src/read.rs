@@ -106,9 +106,10 @@ impl Iterator for Reader {
                     index,
                     chain,
                     offset,
+                    payload,
                 }) => {
                     if index >= self.first {
-                        let json = String::from_utf8_lossy(&walk.payload).into_owned();
+                        let json = String::from_utf8_lossy(payload).into_owned();
                         let file = part.file.clone();
                         self.first = index + 1;
                         self.held.push(Entry {

@@ -290,11 +290,11 @@ impl<'a> Ended<'a> {
             self.faults.extend(self.watch.begin(header, key.first));
         }
         let mut scan = Scan::open(&segment.path, u64::MAX).map_err(fail)?;
-        scan.next().map_err(fail)?;
-        let (mut next, mut now, mut length, mut last) = (key.first, *chain, *start, Vec::new());
+        let _header = scan.next().map_err(fail)?;
+        let (mut next, mut now, mut length) = (key.first, *chain, *start);
         loop {
             let offset = scan.offset;
-            let Some(frame) = scan.next().map_err(fail)? else {
+            let Ok(frame) = scan.next().map_err(fail)? else {
                 break;
             };
             if frame.head.index != next || !frame.follows(&now) {
@@ -305,18 +305,16 @@ impl<'a> Ended<'a> {
                     (now, next) = (frame.chain, next + 1);
                     let time = time_of(frame.payload());
                     if let Some(time) = time.filter(|time| *time > self.latest.as_str()) {
-                        self.latest = time.to_owned();
+                        self.latest.replace_range(.., time);
                     }
                     seen |= met(next, &now);
                     if sealed {
                         self.watch.entry(frame.payload());
-                        last.clear();
-                        last.extend_from_slice(frame.payload());
                     }
                 }
                 Kind::Seal => {
                     let (payload, file) = (frame.payload(), &segment.file);
-                    let fault = self.watch.seal(payload, next, &last, file, offset);
+                    let fault = self.watch.seal(payload, next, file, offset);
                     self.faults.extend(fault);
                 }
                 Kind::Header => break,

@@ -2,9 +2,15 @@
 
 use crate::frame::{Chain, Decoded, Frame, HEAD, Head, OVERHEAD, decode};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+
+/// Bytes read at once; more where a frame is longer.
+const STEP: usize = 128 * 1024;
+/// Bytes of the chain value that stands before a frame.
+const CHAIN: usize = size_of::<Chain>();
 
 /// Opens a file for reading; never follows a link and never waits on a pipe.
 pub fn open(path: &Path) -> io::Result<File> {
@@ -37,17 +43,19 @@ pub enum End {
     Bad,
 }
 
-/// A segment being read.
+/// A segment being read. Frames lie in the buffer as they were read: nothing is copied to be looked at.
 #[derive(Debug)]
 pub struct Scan {
-    input: io::Take<BufReader<File>>,
+    file: File,
     buffer: Vec<u8>,
+    /// What of the buffer was read and not given out; the file has it at `offset`.
+    ready: Range<usize>,
     /// Offset behind the last whole frame.
     pub offset: u64,
     /// Bytes there were when the file was opened.
     pub length: u64,
     limit: u64,
-    pub end: End,
+    end: End,
 }
 
 impl Scan {
@@ -56,8 +64,9 @@ impl Scan {
         let file = open(path)?;
         let length = file.metadata()?.len().min(limit);
         Ok(Self {
-            input: BufReader::with_capacity(128 * 1024, file).take(length),
-            buffer: Vec::new(),
+            file,
+            buffer: vec![0; STEP],
+            ready: 0..0,
             offset: 0,
             length,
             limit,
@@ -67,56 +76,58 @@ impl Scan {
 
     /// Sees what was appended since it was opened, up to `limit` as given then. Only behind a whole frame.
     pub fn refresh(&mut self) -> io::Result<()> {
-        let length = self.input.get_ref().get_ref().metadata()?.len();
-        self.length = length.min(self.limit);
-        self.input
-            .set_limit(self.length.saturating_sub(self.offset));
+        self.length = self.file.metadata()?.len().min(self.limit);
         Ok(())
     }
 
-    /// The next whole frame; `None` at the end, which `end` then explains.
-    pub fn next(&mut self) -> io::Result<Option<Frame<'_>>> {
+    /// The next whole frame, or why there is none.
+    pub fn next(&mut self) -> io::Result<Result<Frame<'_>, End>> {
         if self.end != End::Clean {
-            return Ok(None);
+            return Ok(Err(self.end));
         }
-        self.buffer.clear();
         self.fill(HEAD)?;
-        let want = match self.buffer.first_chunk().map(Head::parse) {
-            Some(Some(head)) => head.length + OVERHEAD,
-            _ => 0,
-        };
-        if want > 0 {
-            self.fill(want)?;
+        let head = self.buffer[self.ready.clone()].first_chunk();
+        if let Some(head) = head.and_then(Head::parse) {
+            self.fill(head.length + OVERHEAD)?;
         }
-        if self.buffer.is_empty() {
-            return Ok(None);
-        }
-        match decode(&self.buffer) {
-            Decoded::Frame(frame) => {
+        let ready = &self.buffer[self.ready.clone()];
+        self.end = match decode(ready) {
+            Decoded::Frame(mut frame) => {
+                let (at, end) = (self.ready.start, self.ready.start + frame.body.len());
+                frame.run = &self.buffer[at.saturating_sub(CHAIN)..end];
+                self.ready.start += frame.size();
                 self.offset += frame.size() as u64;
-                Ok(Some(frame))
+                return Ok(Ok(frame));
             }
-            Decoded::Incomplete => {
-                self.end = End::Incomplete;
-                Ok(None)
-            }
-            Decoded::Bad => {
-                self.end = End::Bad;
-                Ok(None)
-            }
-        }
+            // More may come.
+            Decoded::Incomplete if ready.is_empty() => End::Clean,
+            Decoded::Incomplete => End::Incomplete,
+            Decoded::Bad => End::Bad,
+        };
+        Ok(Err(self.end))
     }
 
-    /// Reads until the buffer holds `size` bytes or the input ends.
+    /// Reads until `size` bytes are ready or the input ends.
     fn fill(&mut self, size: usize) -> io::Result<()> {
-        while self.buffer.len() < size {
-            let have = self.input.fill_buf()?;
-            if have.is_empty() {
+        while self.ready.len() < size {
+            let from = self.offset + self.ready.len() as u64;
+            let left = self.length.saturating_sub(from);
+            if left == 0 {
                 return Ok(());
             }
-            let take = have.len().min(size - self.buffer.len());
-            self.buffer.extend_from_slice(&have[..take]);
-            self.input.consume(take);
+            // With what the next frame follows.
+            let gone = self.ready.start.saturating_sub(CHAIN);
+            self.buffer.copy_within(gone..self.ready.end, 0);
+            self.ready = self.ready.start - gone..self.ready.end - gone;
+            if self.buffer.len() < self.ready.start + size {
+                self.buffer.resize(self.ready.start + size, 0);
+            }
+            let room = &mut self.buffer[self.ready.end..];
+            let most = usize::try_from(left).map_or(room.len(), |left| left.min(room.len()));
+            match self.file.read_at(&mut room[..most], from)? {
+                0 => return Ok(()),
+                count => self.ready.end += count,
+            }
         }
         Ok(())
     }

@@ -9,15 +9,20 @@ use std::io;
 
 /// How the straight way ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Straight {
+pub enum Straight<'a> {
     /// An entry: index, chain value, offset of its frame.
     Entry {
         index: u64,
         chain: Chain,
         offset: u64,
+        payload: &'a [u8],
     },
-    /// A seal over all entries so far; its payload is the walk's.
-    Seal { size: u64, offset: u64 },
+    /// A seal over all entries so far.
+    Seal {
+        size: u64,
+        offset: u64,
+        payload: &'a [u8],
+    },
     /// Everything fits up to the end.
     End,
     /// Something does not.
@@ -31,7 +36,6 @@ pub struct Walk {
     next: u64,
     chain: Chain,
     bound: Bound,
-    pub payload: Vec<u8>,
 }
 
 impl Walk {
@@ -41,13 +45,12 @@ impl Walk {
             return Ok(None);
         };
         let mut scan = Scan::open(&part.path, part.limit)?;
-        scan.next()?;
+        let _header = scan.next()?;
         Ok(Some(Self {
             scan,
             next: part.first,
             chain,
             bound: part.bound,
-            payload: Vec::new(),
         }))
     }
 
@@ -56,41 +59,36 @@ impl Walk {
         self.scan.refresh()
     }
 
-    pub fn step(&mut self) -> io::Result<Straight> {
+    pub fn step(&mut self) -> io::Result<Straight<'_>> {
         let offset = self.scan.offset;
-        if let Some(frame) = self.scan.next()? {
-            let fits = frame.head.kind != Kind::Header
-                && frame.head.index == self.next
-                && frame.follows(&self.chain);
-            if !fits {
-                return Ok(Straight::Off);
+        let frame = match self.scan.next()? {
+            Ok(frame) => frame,
+            Err(End::Clean) if self.bound.is_met(self.next, &self.chain) => {
+                return Ok(Straight::End);
             }
-            self.payload.clear();
-            self.payload.extend_from_slice(frame.payload());
-            if frame.head.kind == Kind::Seal {
-                let size = self.next;
-                return Ok(Straight::Seal { size, offset });
-            }
-            let (index, chain) = (self.next, frame.chain);
-            self.chain = chain;
-            self.next += 1;
-            return Ok(Straight::Entry {
-                index,
-                chain,
+            Err(_) => return Ok(Straight::Off),
+        };
+        let fits = frame.head.kind != Kind::Header
+            && frame.head.index == self.next
+            && frame.follows(&self.chain);
+        if !fits {
+            return Ok(Straight::Off);
+        }
+        let (index, chain, payload) = (self.next, frame.chain, frame.payload());
+        if frame.head.kind == Kind::Seal {
+            return Ok(Straight::Seal {
+                size: index,
                 offset,
+                payload,
             });
         }
-        let at_end = match self.bound {
-            Bound::Exact { next, chain } => {
-                self.next == next && chain.is_none_or(|chain| chain == self.chain)
-            }
-            Bound::Open { head } => head.is_none_or(|head| self.next >= head),
-        };
-        if self.scan.end == End::Clean && at_end {
-            Ok(Straight::End)
-        } else {
-            Ok(Straight::Off)
-        }
+        (self.next, self.chain) = (index + 1, chain);
+        Ok(Straight::Entry {
+            index,
+            chain,
+            offset,
+            payload,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
 use crate::header::Header;
-use crate::merkle::{Frontier, leaf, leaf_text};
+use crate::merkle::{Frontier, Leaf};
 use crate::note::{NoteKey, checkpoint};
 use crate::seal::{EpochPublic, Seal, Sealer};
 use crate::{HostKey, Identity};
@@ -66,10 +66,14 @@ pub struct Watch {
     jobs: Vec<Job>,
     /// Ends of entries since the newest seal, where they may name keys.
     named: Vec<Vec<u8>>,
+    /// End of the newest entry, where it may name a key.
+    last: Vec<u8>,
+    /// For the newest leaf.
+    leaf: Leaf,
     /// The tree as of the newest seal.
     sealed_tree: Frontier,
     /// The newest seal.
-    pub last: Option<SealedHead>,
+    pub newest: Option<SealedHead>,
     /// Seals by the host's key: so often the log was opened.
     pub starts: u64,
 }
@@ -83,8 +87,10 @@ impl Watch {
             at: None,
             jobs: Vec::new(),
             named: Vec::new(),
+            last: Vec::new(),
+            leaf: Leaf::default(),
             sealed_tree: Frontier::default(),
-            last: None,
+            newest: None,
             starts: 0,
         }
     }
@@ -152,24 +158,21 @@ impl Watch {
 
     pub fn entry(&mut self, payload: &[u8]) {
         if let Some(tree) = &mut self.tree {
-            tree.push(leaf(&leaf_text(payload)));
+            tree.push(self.leaf.of(payload));
         }
-        // Of a commit that is whole only the last one can; of more, seals are gone.
-        if EpochPublic::ends(payload) && self.named.len() < KEYS {
+        self.last.clear();
+        if EpochPublic::ends(payload) {
             let from = payload.len().saturating_sub(EpochPublic::MEMBERS);
-            self.named.push(payload[from..].to_vec());
+            self.last.extend_from_slice(&payload[from..]);
+            // Of a commit that is whole only the last one can; of more, seals are gone.
+            if self.named.len() < KEYS {
+                self.named.push(self.last.clone());
+            }
         }
     }
 
-    /// A seal behind the entries below `size`; `last` is the payload of the last of them.
-    pub fn seal(
-        &mut self,
-        payload: &[u8],
-        size: u64,
-        last: &[u8],
-        file: &str,
-        offset: u64,
-    ) -> Option<Fault> {
+    /// A seal behind the entries below `size`, the last of which was the newest.
+    pub fn seal(&mut self, payload: &[u8], size: u64, file: &str, offset: u64) -> Option<Fault> {
         let Some(at) = &mut self.at else {
             let what = "a seal where the log has none";
             return Some(Fault::new(FaultKind::Inserted, file, what).at(offset));
@@ -210,7 +213,7 @@ impl Watch {
             (Some(_), _) => None,
         };
         match seal.next {
-            Some(next) if last.ends_with(next.members().as_bytes()) => {
+            Some(next) if self.last.ends_with(next.members().as_bytes()) => {
                 at.signs = Some(next);
                 at.epochs = at.epochs.max(next.epoch);
             }
@@ -251,7 +254,7 @@ impl Watch {
         } else {
             self.jobs = vec![job];
         }
-        self.last = Some(head);
+        self.newest = Some(head);
         found
     }
 
