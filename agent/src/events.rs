@@ -269,14 +269,11 @@ impl Writer {
                     self.write(writes);
                     // What could not be written is tried once more before anyone is told that all was tried.
                     self.flush_backlog();
-                    // Everyone has his answer: time to make the next key.
-                    if let Some(journal) = &mut self.journal {
-                        journal.prepare();
-                    }
                 }
                 for (first, days, job) in prunes {
                     self.prune(first, days, job);
                 }
+                self.prepare();
                 for barrier in barriers {
                     let _ = barrier.send(());
                 }
@@ -294,6 +291,7 @@ impl Writer {
                         let _ = reply.send(Ok(receipt));
                     }
                 }
+                self.prepare();
                 for (record, index) in records.iter().zip(indexes) {
                     self.tell(index, record);
                 }
@@ -332,6 +330,13 @@ impl Writer {
         }
         if let Some(reply) = job.reply {
             let _ = reply.send(receipt);
+        }
+    }
+
+    /// Everyone has his answer: time for what nobody waits for.
+    fn prepare(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.prepare();
         }
     }
 

@@ -3,8 +3,9 @@
 //! Two slots of 64 bytes, written in turn and in place: `JITHEAD1`, number of entries, chain value of the last
 //! one, then the first 16 bytes of the SHA-256 of 32 zero
 //! bytes and these 48. In place because a rename for each commit would
-//! make the next sync of the log write the new file too (measured: 1.8 times the commit time). Not synced: after a
-//! power cut the head may be older than the log, never newer.
+//! make the next sync of the log write the new file too (measured: 1.8 times the commit time). Written when everyone has his
+//! receipt, before the next commit at the latest, and not synced: after a kill the head may be one commit older than the
+//! log, after a power cut more; it is never newer.
 
 use crate::durable;
 use crate::frame::{Chain, link};
@@ -116,6 +117,14 @@ impl HeadFile {
             file,
             second: false,
         })
+    }
+
+    /// One that cannot be written.
+    #[cfg(test)]
+    pub fn full() -> Self {
+        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let second = false;
+        Self { file, second }
     }
 
     /// Notes how far the log has come.

@@ -90,6 +90,8 @@ pub struct Journal {
     pub(crate) head_path: PathBuf,
     /// `None` only while the journal is being opened.
     pub(crate) head: Option<HeadFile>,
+    /// The head file does not name the newest commit yet.
+    pub(crate) head_due: bool,
     pub(crate) append_only: AppendOnly,
     pub(crate) limits: Limits,
     pub(crate) log: String,
@@ -162,8 +164,10 @@ impl Journal {
         crate::recover::open(dir, head, now, Some(identity), append_only, limits)
     }
 
-    /// Makes the key that the next giving commit names. Where nobody waits for this the commit itself is shorter.
+    /// What a commit leaves to be done when everyone has his receipt: the head file is written, and the key that the next
+    /// giving commit names is made. Else the next commit does both.
     pub fn prepare(&mut self) {
+        let _ = self.note_head();
         if let Some(sealer) = &mut self.sealer {
             // What fails here fails again where it is needed, and is told there.
             let _ = sealer.prepare();
@@ -200,6 +204,8 @@ impl Journal {
             .collect::<Result<_, _>>()?;
         let gives = records.iter().any(|record| kind::gives(&record.kind));
         let bytes = texts.iter().map(|text| text.len() + frame::OVERHEAD).sum();
+        // Never more than one commit behind: nothing is written while the head file cannot be.
+        self.note_head()?;
         self.rotate_if_full(texts.len(), bytes, &first.time)?;
         if matches!(self.state, State::Live(_)) {
             match self.write(&texts, gives) {
@@ -257,7 +263,7 @@ impl Journal {
             sealer.done(sealing);
         }
         self.verify()?;
-        self.note_head()?;
+        self.head_due = true;
         Ok(receipts)
     }
 
@@ -397,18 +403,20 @@ impl Journal {
             sealer.done(sealing);
         }
         self.verify()?;
+        self.head_due = true;
         self.note_head()
     }
 
+    /// Writes the head file, if it is behind.
     fn note_head(&mut self) -> Result<(), Error> {
         let head = self.head();
-        match &mut self.head {
-            Some(file) => file
-                .set(&head)
-                .map_err(|error| Error::io("write", &self.head_path, error)),
-            // Still being opened.
-            None => Ok(()),
+        // None while the journal is being opened.
+        if let Some(file) = self.head.as_mut().filter(|_| self.head_due) {
+            file.set(&head)
+                .map_err(|error| Error::io("write", &self.head_path, error))?;
+            self.head_due = false;
         }
+        Ok(())
     }
 
     pub(crate) fn head(&self) -> Head {
@@ -416,6 +424,13 @@ impl Journal {
             next: self.next,
             chain: self.chain,
         }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // A head that cannot be written is an older one, as after a power cut.
+        let _ = self.note_head();
     }
 }
 

@@ -106,6 +106,7 @@ pub fn open(
         _lock: lock,
         head_path: head_path.to_owned(),
         head: None,
+        head_due: false,
         append_only,
         limits,
         log,
@@ -144,7 +145,7 @@ pub fn open(
     // Only now: until the new segment is on disk the old head is the only witness of a cut tail.
     let file = HeadFile::create(head_path, &journal.head())
         .map_err(|error| Error::io("write", head_path, error))?;
-    journal.head = Some(file);
+    (journal.head, journal.head_due) = (Some(file), false);
     Ok((journal, recovery))
 }
 

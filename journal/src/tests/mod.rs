@@ -1,6 +1,7 @@
 //! Tests that need more than one file of the crate, and small segments.
 
 mod about;
+mod behind;
 mod cuts;
 mod damage;
 pub mod erasure;

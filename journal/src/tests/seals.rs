@@ -128,6 +128,7 @@ fn a_commit_is_there_with_its_seal_or_not_at_all() {
     let log = Log::sealed();
     let mut journal = log.reopen();
     fill(&mut journal, 0..2);
+    journal.prepare();
     let (path, head) = (
         log.segments()[0].clone(),
         std::fs::read(log.head()).unwrap(),
