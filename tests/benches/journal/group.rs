@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use jit_tests::bench::{Goal, Row, Samples, Table, quick};
-use journal::Record;
+use journal::{Journal, Record};
 
 use crate::logs::{Log, Plain, record};
 
@@ -25,14 +25,11 @@ pub fn measure(table: &mut Table) {
     let (mut ours, mut raw) = (Samples::default(), Samples::default());
     for round in 0..=rounds {
         let before = log.bytes();
-        let rate = run(each, |records| {
-            let _receipts = journal.append_batch(records).expect("an append");
-            journal.prepare();
-        });
+        let rate = run(each, &mut journal);
         let entries = WRITERS * each;
         let size = usize::try_from((log.bytes() - before) / entries).unwrap();
         let bytes = vec![b'x'; size * BATCH];
-        let beside = run(each, |records| plain.append(&bytes[..size * records.len()]));
+        let beside = run(each, &mut (&mut plain, &bytes[..], size));
         if round > 0 {
             ours.add([rate]);
             raw.add([beside]);
@@ -49,13 +46,37 @@ pub fn measure(table: &mut Table) {
     table.add(worst.goal(Goal::AtLeast(46_000.0)));
 }
 
+/// Where records go.
+trait Keep: Send {
+    fn commit(&mut self, records: &[Record]);
+    /// Everyone has his answer.
+    fn after(&mut self) {}
+}
+
+impl Keep for Journal {
+    fn commit(&mut self, records: &[Record]) {
+        let _receipts = self.append_batch(records).expect("an append");
+    }
+
+    fn after(&mut self) {
+        self.prepare();
+    }
+}
+
+/// The file, and so many bytes for a record.
+impl Keep for (&mut Plain, &[u8], usize) {
+    fn commit(&mut self, records: &[Record]) {
+        self.0.append(&self.1[..self.2 * records.len()]);
+    }
+}
+
 /// Durable records a second when each writer has one under way.
 #[allow(clippy::cast_precision_loss)]
-fn run(each: u64, commit: impl FnMut(&[Record]) + Send) -> f64 {
+fn run(each: u64, keep: &mut impl Keep) -> f64 {
     let (to, jobs) = channel::<Job>();
     let begun = Instant::now();
     thread::scope(|scope| {
-        scope.spawn(move || serve(&jobs, commit));
+        scope.spawn(move || serve(&jobs, keep));
         for writer in 0..WRITERS {
             let to = to.clone();
             scope.spawn(move || {
@@ -72,14 +93,15 @@ fn run(each: u64, commit: impl FnMut(&[Record]) + Send) -> f64 {
     (WRITERS * each) as f64 / begun.elapsed().as_secs_f64()
 }
 
-fn serve(jobs: &Receiver<Job>, mut commit: impl FnMut(&[Record])) {
+fn serve(jobs: &Receiver<Job>, keep: &mut impl Keep) {
     while let Ok(first) = jobs.recv() {
         let more = jobs.try_iter().take(BATCH - 1);
         let (records, waiting): (Vec<_>, Vec<_>) = std::iter::once(first).chain(more).unzip();
-        commit(&records);
+        keep.commit(&records);
         for one in waiting {
             // A writer that has gone waits for nothing.
             let _ = one.send(());
         }
+        keep.after();
     }
 }
