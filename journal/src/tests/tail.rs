@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::Tail;
+use crate::header::TornBytes;
+use crate::journal::{Broken, State};
 use proptest::prelude::*;
 
 fn drain(tail: &mut Tail, until: u64) -> Vec<u64> {
@@ -58,6 +60,44 @@ fn a_damaged_entry_is_a_fault_and_the_others_come() {
     let got: Vec<u64> = part.entries.iter().map(|e| e.index).collect();
     assert!(!part.faults.is_empty());
     assert!(got.ends_with(&[4, 5, 6, 7]), "{got:?}");
+}
+
+/// A sync that failed leaves a commit that looks whole; the log goes on without it, in a new segment.
+#[test]
+fn what_was_given_up_is_not_read_though_it_was_begun_to_be() {
+    let log = Log::sealed();
+    let mut journal = log.reopen();
+    fill(&mut journal, 0..2);
+    let mut tail = Tail::new(&log.dir(), 0);
+    assert_eq!(drain(&mut tail, 2), [0, 1]);
+    let State::Live(live) = &journal.state else {
+        panic!("{:?}", journal.state)
+    };
+    let prev = live.as_prev(journal.next, journal.chain);
+    // Written, and no receipt for it.
+    let written = log.copy();
+    let receipt = written.reopen().append(&record(99)).unwrap();
+    assert_eq!(receipt.index(), 2);
+    std::fs::copy(&written.segments()[0], &log.segments()[0]).unwrap();
+    journal.generation += 1;
+    journal.state = State::Broken(Broken {
+        torn: vec![TornBytes {
+            file: prev.file.clone(),
+            offset: prev.length,
+            seen: None,
+        }],
+        prev: Some(prev),
+        why: Some("the sync failed".into()),
+        ..Broken::default()
+    });
+    assert_eq!(fill(&mut journal, 3..4), [3]);
+    let part = tail.read(4, usize::MAX, usize::MAX);
+    assert_eq!(part.faults, []);
+    let read: Vec<_> = part.entries.iter().map(|e| (e.index, &e.json)).collect();
+    assert_eq!(read.len(), 2, "{read:?}");
+    assert!(read[0].0 == 2 && read[0].1.contains(r#""type":"recovery""#));
+    assert!(read[1].0 == 3 && read[1].1.contains(r#""n":3"#));
+    assert_eq!(named(&log.check()), []);
 }
 
 proptest! {
