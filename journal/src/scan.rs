@@ -156,3 +156,41 @@ pub fn digest_from(path: &Path, offset: u64) -> io::Result<(u64, Chain)> {
         length += count as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Kind, encode};
+
+    #[test]
+    fn frames_of_all_lengths_over_the_ends_of_the_buffer() {
+        let (mut bytes, mut chain) = (Vec::new(), [0; 32]);
+        let lengths = [0, 10, STEP - 60, 70_000, 2 * STEP, 1, 60_000, STEP, 200_000];
+        for (index, length) in (0..).zip(lengths) {
+            let payload = vec![b'x'; length];
+            chain = encode(&mut bytes, Kind::Entry, index, &payload, &chain);
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // The last frame comes in two parts.
+        let part = bytes.len() - 100_000;
+        let last = bytes.len() - 200_000 - OVERHEAD;
+        std::fs::write(file.path(), &bytes[..part]).unwrap();
+        let mut scan = Scan::open(file.path(), last as u64).unwrap();
+        let mut cut = Scan::open(file.path(), u64::MAX).unwrap();
+        chain = [0; 32];
+        for length in &lengths[..8] {
+            let frame = scan.next().unwrap().unwrap();
+            assert_eq!(frame.payload().len(), *length);
+            assert!(frame.follows(&chain));
+            chain = frame.chain;
+            assert!(cut.next().unwrap().is_ok());
+        }
+        assert_eq!(scan.next().unwrap(), Err(End::Clean));
+        assert_eq!(cut.next().unwrap(), Err(End::Incomplete));
+        std::fs::write(file.path(), &bytes).unwrap();
+        scan.limit = u64::MAX;
+        scan.refresh().unwrap();
+        assert!(scan.next().unwrap().unwrap().follows(&chain));
+        assert_eq!(scan.next().unwrap(), Err(End::Clean));
+    }
+}
