@@ -117,7 +117,7 @@ pub fn decide<'a>(
         if view.phase != Phase::Active
             || view.used
             || view.deadline.passed(state, now)
-            || !state.stands(view.claims)
+            || !state.stands(view.claims.epoch, &view.claims.jti)
         {
             continue;
         }

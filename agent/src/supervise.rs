@@ -100,6 +100,8 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     if bus {
         tokio::task::spawn_local(listen::dbus::serve(agent.clone()));
     }
+    tokio::task::spawn_local(agent.clone().start_waiting());
+    tokio::task::spawn_local(agent.clone().look_at_waiting());
     tokio::task::spawn_local(watch_eligibility(agent.clone()));
     tokio::task::spawn_local(crate::agent::publish(agent.clone()));
     tokio::task::spawn_local(agent.clone().watch_witness());
@@ -288,6 +290,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         witness: RefCell::new(Witness::default()),
         show_head: Notify::new(),
         changed: Notify::new(),
+        to_start: Notify::new(),
         stopping: Cell::new(false),
     });
     let limits = agent.config.borrow().as_ref().err().cloned();
@@ -311,7 +314,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
     Ok(agent)
 }
 
-/// Every stored grant is verified anew; one that does not verify is taken away by its plain file.
+/// Every stored grant that may be in force is verified anew; one that does not verify is taken away by its plain file.
 fn load_grants(agent: &Rc<Agent>) {
     // Units without a file, too: what nobody knows any more has to go.
     let ids = ending::all_known();
@@ -334,11 +337,11 @@ fn load_grants(agent: &Rc<Agent>) {
     }
 }
 
-/// The same for each id, on all processors: two signatures and more are verified for each grant.
+/// The same for each id, on all processors: two signatures and more are verified for each grant in force.
 fn load_all(ids: &[String], enrolled: Option<&Enrolled>) -> Vec<Result<Stored, String>> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let share = ids.len().div_ceil(processors.min(THREADS)).max(ALONE);
-    let load = |ids: &[String]| -> Vec<_> { ids.iter().map(|id| load_one(id, enrolled)).collect() };
+    let load = |ids: &[String]| -> Vec<_> { ids.iter().map(|id| find_one(id, enrolled)).collect() };
     std::thread::scope(|scope| {
         let mut shares = ids.chunks(share);
         let first = shares.next().unwrap_or_default();
@@ -358,10 +361,27 @@ fn load_all(ids: &[String], enrolled: Option<&Enrolled>) -> Vec<Result<Stored, S
     })
 }
 
-fn load_one(id: &str, enrolled: Option<&Enrolled>) -> Result<Stored, String> {
+fn find_one(id: &str, enrolled: Option<&Enrolled>) -> Result<Stored, String> {
+    let (file, enrolled) = read_one(id, enrolled)?;
+    Stored::found(file, enrolled)
+}
+
+/// A stored grant, verified.
+///
+/// # Errors
+/// One sentence.
+pub fn load_one(id: &str, enrolled: Option<&Enrolled>) -> Result<Stored, String> {
+    let (file, enrolled) = read_one(id, enrolled)?;
+    Stored::load(file, enrolled)
+}
+
+fn read_one<'a>(
+    id: &str,
+    enrolled: Option<&'a Enrolled>,
+) -> Result<(grants::GrantFile, &'a Enrolled), String> {
     let file = grants::read(id).map_err(|e| e.to_string())?;
     let enrolled = enrolled.ok_or("this host is not enrolled")?;
-    Stored::load(file.ok_or("it is gone")?, enrolled)
+    Ok((file.ok_or("it is gone")?, enrolled))
 }
 
 fn load_pending(agent: &Rc<Agent>) {
@@ -373,7 +393,7 @@ fn load_pending(agent: &Rc<Agent>) {
                     .borrow()
                     .grants
                     .values()
-                    .any(|s| s.chain().any(|g| g.request_hash() == p.hash));
+                    .any(|s| s.was_asked_as(&p.id));
                 if used {
                     // A crash came between keeping the grant and crossing out its request.
                     if let Err(e) = pending::remove(&p.id) {

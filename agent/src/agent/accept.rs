@@ -229,22 +229,57 @@ fn approved(grant: &VerifiedGrant, ceiling: &Ceiling, time: u64) -> Result<(), R
         .map_err(|why| format!("this host's ceiling: {why}"))
 }
 
+/// What a revocation may name of a verified grant.
+pub trait Marks {
+    fn jti(&self) -> &str;
+    fn extends(&self) -> Option<&str>;
+    fn sub(&self) -> &str;
+    fn iat(&self) -> u64;
+    /// Did this key sign it, or its request?
+    fn is_of_key(&self, kid: &str) -> bool;
+    /// Did this person approve it, or sign its request?
+    fn rests_on(&self, person: &str) -> bool;
+}
+
+impl Marks for VerifiedGrant {
+    fn jti(&self) -> &str {
+        &self.claims().jti
+    }
+
+    fn extends(&self) -> Option<&str> {
+        self.claims().extends.as_deref()
+    }
+
+    fn sub(&self) -> &str {
+        &self.claims().sub
+    }
+
+    fn iat(&self) -> u64 {
+        self.claims().iat
+    }
+
+    fn is_of_key(&self, kid: &str) -> bool {
+        kid == self.kid() || kid == self.request_kid()
+    }
+
+    fn rests_on(&self, person: &str) -> bool {
+        self.approvers().iter().any(|a| a.person == *person)
+            || self.asked_by().is_some_and(|a| a.person == *person)
+    }
+}
+
 /// Does this revocation end this grant?
 #[must_use]
-pub fn revokes(r: &claims::Revocation, verified: &VerifiedGrant, me: &HostIdentity) -> bool {
-    let grant = verified.claims();
-    let older = grant.iat <= r.iat;
+pub fn revokes(r: &claims::Revocation, grant: &impl Marks, me: &HostIdentity) -> bool {
+    let older = grant.iat() <= r.iat;
     match &r.target {
-        Target::Grant(jti) => *jti == grant.jti || grant.extends.as_deref() == Some(jti),
-        Target::Sub(sub) => *sub == grant.sub && older,
+        Target::Grant(jti) => *jti == grant.jti() || grant.extends() == Some(jti),
+        Target::Sub(sub) => *sub == grant.sub() && older,
         Target::Host(host) => *host == me.host && older,
-        Target::Kid(k) => k == verified.kid() || k == verified.request_kid(),
+        Target::Kid(k) => grant.is_of_key(k),
         // His word counts no more, whenever it was given.
-        Target::Approver(who) => {
-            verified.approvers().iter().any(|a| a.person == *who)
-                || verified.asked_by().is_some_and(|a| a.person == *who)
-        }
-        Target::IssuedBefore(t) => grant.iat < *t,
+        Target::Approver(who) => grant.rests_on(who),
+        Target::IssuedBefore(t) => grant.iat() < *t,
     }
 }
 

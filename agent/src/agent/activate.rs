@@ -1,6 +1,6 @@
 //! Putting a grant in force: timer, unit and memberships come together or not at all.
 
-use super::{Agent, Outcome, Stored, accept, people};
+use super::{Agent, Outcome};
 use crate::clock::{self, Now};
 use crate::deadline::Deadline;
 use crate::effects::units::TimerAt;
@@ -23,9 +23,6 @@ const TIMER_GRACE: Duration = Duration::from_millis(500);
 
 /// How long systemd may take to start timer and unit.
 pub(super) const UNITS_PATIENCE: Duration = Duration::from_secs(6);
-
-/// How long a start that is waited for may overlook a suspend or a set clock.
-const START_STEP: Duration = Duration::from_secs(5);
 
 /// How long others may give and take memberships before a grant is not given.
 const GROUPS_PATIENCE: Duration = Duration::from_secs(3);
@@ -77,6 +74,7 @@ pub(super) fn file_of(
         },
         cause: None,
         used: false,
+        request: grant.request().id.clone(),
         bundle: grant.bundle().to_owned(),
         journal_from,
         extensions: Vec::new(),
@@ -166,7 +164,7 @@ impl Agent {
     fn settle(&self, jti: &str, outcome: Outcome) {
         let mut core = self.core.borrow_mut();
         if let Some(stored) = core.grants.get(jti) {
-            let (request, uid) = (stored.grant.request().id.clone(), stored.file.uid);
+            let (request, uid) = (stored.file.request.clone(), stored.file.uid);
             core.outcomes.put(&request, (uid, outcome));
         }
         drop(core);
@@ -176,7 +174,7 @@ impl Agent {
     async fn record_activation(&self, jti: &str) -> Result<(GrantFile, Receipt), String> {
         let (details, emergency) = {
             let core = self.core.borrow();
-            let claims = core.grants.get(jti).ok_or("it is gone")?.grant.claims();
+            let claims = core.grants.whole(jti).ok_or("it is gone")?.1.grant.claims();
             (
                 claims.authorization_details.clone(),
                 claims.mode == Mode::Breakglass,
@@ -188,27 +186,28 @@ impl Agent {
         let now = clock::now().map_err(|e| e.to_string())?;
         let (file, record) = {
             let core = self.core.borrow();
-            let stored = core.grants.get(jti).ok_or("it is gone")?;
-            let claims = stored.grant.claims();
+            let (file, whole) = core.grants.whole(jti).ok_or("it is gone")?;
+            let grant = &whole.grant;
+            let claims = grant.claims();
             let mut record = self
                 .record(kind::GRANT, now)
                 .grant(jti)
-                .request(stored.grant.request().id.as_str())
+                .request(file.request.as_str())
                 .role(claims.role.as_str())
-                .login(stored.file.login.as_str())
-                .uid(stored.file.uid)
+                .login(file.login.as_str())
+                .uid(file.uid)
                 .decision("allow")
                 .reason(claims.reason.as_str())
                 .detail("ends", claims.exp)
-                .detail("groups", stored.file.groups.clone())
+                .detail("groups", file.groups.clone())
                 .detail("scope", scope(&claims.authorization_details))
                 .detail("policy", claims.policy.rule.clone())
-                .detail("kid", stored.grant.kid());
-            record = with_approvers(record, &stored.grant);
-            if let Some(asker) = stored.grant.asked_by() {
+                .detail("kid", grant.kid());
+            record = with_approvers(record, grant);
+            if let Some(asker) = grant.asked_by() {
                 record = record
                     .detail("asked_by", asker.person.as_str())
-                    .detail("asked_kid", stored.grant.request_kid());
+                    .detail("asked_kid", grant.request_kid());
             }
             if let Some(t) = &claims.ticket {
                 record = record.ticket(t.as_str());
@@ -216,11 +215,11 @@ impl Agent {
             if let Some(why) = unseen {
                 record = record.detail("witness", why);
             }
-            (stored.file.clone(), record)
+            (file.clone(), record)
         };
         let receipt = self.log.append(record).await.map_err(|e| e.to_string())?;
-        if let Some(stored) = self.core.borrow().grants.get(jti) {
-            self.cry_own(jti, &stored.grant);
+        if let Some((_, whole)) = self.core.borrow().grants.whole(jti) {
+            self.cry_own(jti, &whole.grant);
         }
         self.witness_after(&receipt, &details, emergency).await?;
         self.still_arming(jti)?;
@@ -282,96 +281,11 @@ impl Agent {
 
     /// Run what a stored grant still needs: its start, or its end.
     pub fn schedule(self: &Rc<Self>, jti: &str) {
-        let phase = self
-            .core
-            .borrow()
-            .grants
-            .get(jti)
-            .map(|s| (s.file.phase, s.file.from_s));
+        let phase = self.core.borrow().grants.get(jti).map(|s| s.file.phase);
         match phase {
-            Some((Phase::Waiting, from_s)) => {
-                let agent = self.clone();
-                let id = jti.to_owned();
-                tokio::task::spawn_local(async move { agent.start_later(&id, from_s).await });
-            }
-            Some((Phase::Active, _)) => self.watch_deadline(jti),
+            Some(Phase::Waiting) => self.start_later(jti),
+            Some(Phase::Active) => self.watch_deadline(jti),
             _ => {}
-        }
-    }
-
-    async fn start_later(self: &Rc<Self>, jti: &str, from_s: u64) {
-        loop {
-            let Ok(now) = clock::now() else { return };
-            let wait = self.core.borrow().state.mark.until(from_s, now);
-            if wait.is_zero() {
-                break;
-            }
-            // In steps, so that a suspend or a set clock is noticed.
-            tokio::time::sleep(wait.min(START_STEP)).await;
-        }
-        // The next agent starts what this one could not finish.
-        if !self.may_start(jti).await || self.stopping.get() {
-            return;
-        }
-        let ready = {
-            let mut core = self.core.borrow_mut();
-            let time = clock::now().map(|n| (core.state.mark.time(n), n));
-            match (core.grants.get_mut(jti), time) {
-                (Some(Stored { file, .. }), Ok((time_s, now))) if file.phase == Phase::Waiting => {
-                    file.phase = Phase::Arming;
-                    file.boot_id.clone_from(&self.boot_id);
-                    file.until_boot_ns = Deadline::from_now(file.until_s, time_s, now).boot_ns;
-                    Some(file.clone())
-                }
-                _ => None,
-            }
-        };
-        if let Some(file) = ready {
-            match grants::write(&file) {
-                // Room for it is taken when it begins, not while thousands wait for their start.
-                Ok(()) => Box::pin(self.activate(jti)).await,
-                Err(e) => {
-                    self.alert(&e.to_string());
-                    self.finish(jti, Cause::NotArmed);
-                }
-            }
-        }
-    }
-
-    /// Much may have changed since a grant was taken: its user must be eligible and the host must still allow it. Ends
-    /// what may not start. A name service that cannot say is asked again until the grant's end.
-    async fn may_start(self: &Rc<Self>, jti: &str) -> bool {
-        loop {
-            let (login, uid) = {
-                let core = self.core.borrow();
-                let Some(stored) = core.grants.get(jti) else {
-                    return false;
-                };
-                let over = clock::now().is_ok_and(|n| stored.deadline().passed(&core.state, n));
-                let allowed = self.ceiling();
-                let time_s = clock::now().map_or(u64::MAX, |n| core.state.mark.time(n));
-                let allowed = allowed.and_then(|c| accept::within(&stored.grant, &c, time_s));
-                let (login, uid) = (stored.file.login.clone(), stored.file.uid);
-                drop(core);
-                if over {
-                    self.finish(jti, Cause::Deadline);
-                    return false;
-                }
-                if let Err(why) = allowed {
-                    self.alert(&format!("grant {jti} is not started: {why}"));
-                    self.finish(jti, Cause::NotArmed);
-                    return false;
-                }
-                (login, uid)
-            };
-            match people::eligible(&login, uid).await {
-                Ok(true) => return true,
-                Ok(false) => {
-                    self.finish(jti, Cause::NotEligible);
-                    return false;
-                }
-                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
-            }
         }
     }
 

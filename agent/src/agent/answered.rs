@@ -107,15 +107,10 @@ impl Agent {
         }
         self.log.later(record);
         let jti = file.jti.clone();
-        self.core.borrow_mut().grants.insert(
-            jti.clone(),
-            Stored {
-                file,
-                grant,
-                later: Vec::new(),
-                until: None,
-            },
-        );
+        self.core
+            .borrow_mut()
+            .grants
+            .insert(jti.clone(), Stored::new(file, grant));
         // On its own: the next statement, which may be this grant's revocation, must not wait for it.
         self.schedule(&jti);
         Ok(New::Yes)
@@ -126,7 +121,10 @@ impl Agent {
         if grant.asked_by().is_none() {
             return;
         }
-        let request = grant.request_hash().to_owned();
+        self.tell_asker(grant.request_hash().to_owned(), why);
+    }
+
+    fn tell_asker(&self, request: String, why: Option<&str>) {
         let why = why.map(|why| {
             let mut short: String = why.chars().filter(|c| !c.is_control()).collect();
             while short.len() > WHY_MAX {
@@ -146,15 +144,13 @@ impl Agent {
 
     /// The same of a stored grant.
     pub(super) fn tell_of(&self, jti: &str, why: Option<&str>) {
-        let grant = {
+        let request = {
             let core = self.core.borrow();
             let stored = core.grants.get(jti);
-            stored
-                .filter(|s| s.grant.asked_by().is_some())
-                .map(|s| s.grant.clone())
+            stored.and_then(|s| s.elsewhere().map(str::to_owned))
         };
-        if let Some(grant) = grant {
-            self.tell(&grant, why);
+        if let Some(request) = request {
+            self.tell_asker(request, why);
         }
     }
 

@@ -429,15 +429,8 @@ impl Agent {
             if file.login != login || file.uid != uid {
                 return Err(internal("it is for another account"));
             }
-            core.grants.insert(
-                file.jti.clone(),
-                Stored {
-                    file: file.clone(),
-                    grant: stored,
-                    later: Vec::new(),
-                    until: None,
-                },
-            );
+            core.grants
+                .insert(file.jti.clone(), Stored::new(file.clone(), stored));
             file
         };
         grants::write(&file).map_err(|e| {

@@ -8,92 +8,24 @@
 use super::activate::{UNITS_PATIENCE, with_approvers};
 use super::elevate::error;
 use super::outcome::unreachable;
-use super::{Agent, Outcome, Stored, accept, say};
+use super::stored::Whole;
+use super::{Agent, Outcome, Stored, say};
 use crate::callers::Peer;
 use crate::clock::{self, Now};
 use crate::deadline::Deadline;
 use crate::effects::units::TimerAt;
 use crate::paths;
 use crate::store::grants::{self, GrantFile, Phase};
-use crate::store::identity::{self, Enrolled};
 use crate::store::pending;
 use journal::kind;
-use statement::claims::{Grant, Mode, Request, Revocation};
-use statement::verify::{HostIdentity, VerifiedGrant, verify_grant};
+use statement::claims::{Grant, Mode, Request};
+use statement::verify::VerifiedGrant;
 use std::path::Path;
 use std::rc::Rc;
 use wire::cli::{Code, Error, Extend, Reply};
 
-impl Stored {
-    /// The grant and what extended it, the oldest first.
-    pub fn chain(&self) -> impl Iterator<Item = &VerifiedGrant> {
-        std::iter::once(&self.grant).chain(&self.later)
-    }
-
-    /// The grant, or the last that extended it.
-    #[must_use]
-    pub fn newest(&self) -> &VerifiedGrant {
-        self.later.last().unwrap_or(&self.grant)
-    }
-
-    /// Is this the id of the grant or of one that extended it?
-    #[must_use]
-    pub fn is_called(&self, jti: &str) -> bool {
-        self.chain().any(|g| g.claims().jti == jti)
-    }
-
-    /// The same, or the id of a request it answered.
-    #[must_use]
-    pub fn answers_to(&self, id: &str) -> bool {
-        self.is_called(id) || self.chain().any(|g| g.request().id == id)
-    }
-
-    /// Does this revocation end any link of the chain, and so the whole?
-    #[must_use]
-    pub fn revoked_by(&self, r: &Revocation, me: &HostIdentity) -> bool {
-        self.chain().any(|g| accept::revokes(r, g, me))
-    }
-
-    /// What is stored, verified anew.
-    ///
-    /// # Errors
-    /// One sentence: a bundle is not believed, or the plain file says something else.
-    pub fn load(file: GrantFile, enrolled: &Enrolled) -> Result<Self, String> {
-        let verify =
-            |b: &String| verify_grant(b, &enrolled.ring, &enrolled.me).map_err(|e| e.to_string());
-        let grant = identity::verify_stored(&file.bundle, &enrolled.trust, &enrolled.me)?;
-        let later = file
-            .extensions
-            .iter()
-            .map(verify)
-            .collect::<Result<Vec<_>, _>>()?;
-        let stored = Self {
-            file,
-            grant,
-            later,
-            until: None,
-        };
-        let links = stored.chain().zip(stored.later.iter());
-        for (before, after) in links {
-            continues(after.claims(), before.claims())?;
-        }
-        let (file, claims) = (&stored.file, stored.grant.claims());
-        let same = claims.jti == file.jti
-            && stored.newest().claims().exp == file.until_s
-            && claims
-                .authorization_details
-                .iter()
-                .all(|d| d.login == file.login && d.uid == file.uid);
-        if same {
-            Ok(stored)
-        } else {
-            Err("its file does not match the signed grant".to_owned())
-        }
-    }
-}
-
 /// Is `after` the next link behind `before`?
-fn continues(after: &Grant, before: &Grant) -> Result<(), String> {
+pub(super) fn continues(after: &Grant, before: &Grant) -> Result<(), String> {
     if after.extends.as_ref() != Some(&before.jti) {
         return Err("it does not extend the newest grant of its chain".into());
     }
@@ -109,22 +41,22 @@ fn continues(after: &Grant, before: &Grant) -> Result<(), String> {
 }
 
 /// May `after` extend this live grant? `most_s`: how long a grant may last on this host, extensions included.
-fn may_extend(after: &Grant, stored: &Stored, most_s: u64) -> Result<(), String> {
-    continues(after, stored.newest().claims())?;
+fn may_extend(after: &Grant, file: &GrantFile, whole: &Whole, most_s: u64) -> Result<(), String> {
+    continues(after, whole.newest().claims())?;
     // It would go on without the view of revocations that every other grant needs.
-    if stored.grant.claims().mode == Mode::Breakglass {
+    if whole.grant.claims().mode == Mode::Breakglass {
         return Err("a break-glass grant cannot be extended".into());
     }
     if after.nbf > after.iat {
         return Err("an extension starts at once".into());
     }
-    if stored.file.used {
+    if file.used {
         return Err("the grant was for one use, and was used".into());
     }
-    if after.exp <= stored.file.until_s {
+    if after.exp <= file.until_s {
         return Err("it ends no later than the grant it extends".into());
     }
-    if after.exp - stored.grant.claims().nbf > most_s {
+    if after.exp - whole.grant.claims().nbf > most_s {
         return Err(format!(
             "with it the grant lasts longer than this host's ceiling of {most_s} s"
         ));
@@ -157,8 +89,8 @@ impl Agent {
             .enrolled
             .as_ref()
             .ok_or_else(|| unreachable("this host is not enrolled with an issuer"))?;
-        let stored = self.pick(&core, uid, ask.grant.as_deref(), now)?;
-        let claims = stored.grant.claims();
+        let (stored, whole) = self.pick(&core, uid, ask.grant.as_deref(), now)?;
+        let claims = whole.grant.claims();
         if claims.mode == Mode::Breakglass {
             return Err(error(
                 Code::Denied,
@@ -226,7 +158,7 @@ impl Agent {
             approve_until: now.wall_s() + super::details::APPROVE_WITHIN_S,
             reason: ask.reason.clone(),
             ticket: ask.ticket.clone(),
-            extends: Some(stored.newest().claims().jti.clone()),
+            extends: Some(whole.newest().claims().jti.clone()),
         })
     }
 
@@ -237,15 +169,17 @@ impl Agent {
         uid: u32,
         id: Option<&str>,
         now: Now,
-    ) -> Result<&'a Stored, Error> {
-        let live =
-            |s: &&Stored| s.file.phase == Phase::Active && !s.deadline().passed(&core.state, now);
+    ) -> Result<(&'a Stored, &'a Whole), Error> {
+        let live = |s: &'a Stored| {
+            let lives = s.file.phase == Phase::Active && !s.deadline().passed(&core.state, now);
+            s.whole().filter(|_| lives).map(|whole| (s, whole))
+        };
         let Some(id) = id else {
             let mut mine = core
                 .grants
                 .values()
                 .filter(|s| s.file.uid == uid)
-                .filter(live);
+                .filter_map(live);
             return match (mine.next(), mine.next()) {
                 (Some(one), None) => Ok(one),
                 (None, _) => Err(error(Code::NoGrant, "you have no live grant", None)),
@@ -257,8 +191,8 @@ impl Agent {
             };
         };
         let named = core.grants.values().find(|s| s.is_called(id));
-        match named.filter(live) {
-            Some(s) if s.file.uid == uid => Ok(s),
+        match named.and_then(live) {
+            Some((s, whole)) if s.file.uid == uid => Ok((s, whole)),
             Some(_) => Err(error(
                 Code::NotYours,
                 format!("grant {id} is not yours"),
@@ -304,25 +238,26 @@ impl Agent {
         let core = &mut *core;
         let parent = grant.claims().extends.clone().unwrap_or_default();
         let time_s = core.state.mark.time(now);
-        let stored = core
+        let before = core
             .grants
             .values()
-            .find(|s| s.newest().claims().jti == parent)
-            .filter(|s| {
+            .filter_map(|s| Some((s, s.whole()?)))
+            .find(|(_, whole)| whole.newest().claims().jti == parent)
+            .filter(|(s, whole)| {
                 s.file.phase == Phase::Active
-                    && s.until.is_none()
+                    && whole.until.is_none()
                     && !s.deadline().passed(&core.state, now)
-            })
-            .ok_or("the grant it extends does not live here any more")?;
-        may_extend(grant.claims(), stored, most_s)?;
-        let before = stored.file.clone();
+            });
+        let (stored, whole) = before.ok_or("the grant it extends does not live here any more")?;
+        may_extend(grant.claims(), &stored.file, whole, most_s)?;
+        let (before, end) = (stored.file.clone(), stored.deadline());
         let exp = grant.claims().exp;
         let more = exp - before.until_s;
         self.check_budget(core, before.uid, before.until_s, more)
             .map_err(|e| e.message)?;
-        let stored = core
-            .grants
-            .get_mut(&before.jti)
+        let stored = core.grants.get_mut(&before.jti);
+        let (kept, whole) = stored
+            .and_then(Stored::whole_mut)
             .ok_or("the grant it extends has just ended")?;
         let mut file = before.clone();
         file.until_s = exp;
@@ -335,20 +270,22 @@ impl Agent {
             return Err(e.to_string());
         }
         core.pending.remove(request);
-        stored.until = Some(stored.deadline());
-        stored.file = file;
-        stored.later.push(grant);
-        Ok((stored.file.jti.clone(), stored.file.uid))
+        whole.until = Some(end);
+        whole.later.push(grant);
+        *kept = file;
+        Ok((before.jti, before.uid))
     }
 
     /// Journal, change the timers, and let the new end count.
     async fn prolong(&self, jti: &str, request: &str, uid: u32) {
         let result = self.change_timers(jti).await;
-        if let Some(stored) = self.core.borrow_mut().grants.get_mut(jti)
-            && let (Err(_), Some(end)) = (&result, stored.until.take())
+        let mut core = self.core.borrow_mut();
+        if let Some((file, whole)) = core.grants.get_mut(jti).and_then(Stored::whole_mut)
+            && let (Err(_), Some(end)) = (&result, whole.until.take())
         {
-            take_back(stored, end);
+            take_back(file, whole, end);
         }
+        drop(core);
         let outcome = match &result {
             Ok(()) => Outcome::Granted(jti.to_owned()),
             Err(why) => {
@@ -383,29 +320,29 @@ impl Agent {
     async fn change_timers(&self, jti: &str) -> Result<(), String> {
         let details = {
             let core = self.core.borrow();
-            let newest = core.grants.get(jti).ok_or("it is gone")?.newest();
-            newest.claims().authorization_details.clone()
+            let (_, whole) = core.grants.whole(jti).ok_or("it is gone")?;
+            whole.newest().claims().authorization_details.clone()
         };
         let unseen = self.witness_before(&details, false).await?;
         self.still_extending(jti)?;
         let now = clock::now().map_err(|e| e.to_string())?;
         let (file, record) = {
             let core = self.core.borrow();
-            let stored = core.grants.get(jti).ok_or("it is gone")?;
-            let newest = stored.newest();
+            let (file, whole) = core.grants.whole(jti).ok_or("it is gone")?;
+            let newest = whole.newest();
             let claims = newest.claims();
             let mut record = self
                 .record(kind::EXTEND, now)
                 .grant(jti)
                 .request(newest.request().id.as_str())
                 .role(claims.role.as_str())
-                .login(stored.file.login.as_str())
-                .uid(stored.file.uid)
+                .login(file.login.as_str())
+                .uid(file.uid)
                 .decision("allow")
                 .reason(claims.reason.as_str())
                 .detail("by", claims.jti.clone())
                 .detail("ends", claims.exp)
-                .detail("groups", stored.file.groups.clone())
+                .detail("groups", file.groups.clone())
                 .detail("policy", claims.policy.rule.clone())
                 .detail("kid", newest.kid());
             record = with_approvers(record, newest);
@@ -415,11 +352,11 @@ impl Agent {
             if let Some(why) = unseen {
                 record = record.detail("witness", why);
             }
-            (stored.file.clone(), record)
+            (file.clone(), record)
         };
         let receipt = self.log.append(record).await.map_err(|e| e.to_string())?;
-        if let Some(stored) = self.core.borrow().grants.get(jti) {
-            self.cry_own(jti, stored.newest());
+        if let Some((_, whole)) = self.core.borrow().grants.whole(jti) {
+            self.cry_own(jti, whole.newest());
         }
         self.witness_after(&receipt, &details, false).await?;
         self.still_extending(jti)?;
@@ -521,10 +458,10 @@ impl Agent {
 }
 
 /// As if it had not been asked for.
-fn take_back(stored: &mut Stored, end: Deadline) {
-    stored.later.pop();
-    stored.file.extensions.pop();
-    stored.file.timers -= 1;
-    stored.file.until_s = end.wall_s;
-    stored.file.until_boot_ns = end.boot_ns;
+fn take_back(file: &mut GrantFile, whole: &mut Whole, end: Deadline) {
+    whole.later.pop();
+    file.extensions.pop();
+    file.timers -= 1;
+    file.until_s = end.wall_s;
+    file.until_boot_ns = end.boot_ns;
 }

@@ -112,6 +112,7 @@ impl Agent {
     /// From now on the grant gives nothing. Returns whether it was this call that closed it.
     pub(super) fn close(&self, jti: &str, cause: Cause) -> bool {
         let mut core = self.core.borrow_mut();
+        core.look_at(jti);
         let Some(stored) = core.grants.get_mut(jti) else {
             return false;
         };
@@ -125,11 +126,11 @@ impl Agent {
         let record = self
             .note(kind::END)
             .grant(jti)
-            .request(stored.grant.request().id.as_str())
+            .request(file.request.as_str())
             .role(file.role.as_str())
             .login(file.login.as_str())
             .uid(file.uid)
-            .reason(stored.grant.claims().reason.as_str())
+            .reason(stored.reason())
             .detail("cause", serde_json::to_value(cause).unwrap_or_default());
         let held = core.count(&file);
         let record = record
@@ -232,7 +233,7 @@ impl Agent {
             .borrow()
             .grants
             .get(id)
-            .map(|s| s.grant.request().id.clone());
+            .map(|s| s.file.request.clone());
         if self.is_over(id) {
             // A second run of the same end; the first was journaled.
             forget_marks(id);

@@ -1,13 +1,15 @@
 //! All stored grants, by id and by whose they are: what is asked about one person does not look at everybody's.
 
 use super::Stored;
+use super::stored::Whole;
+use crate::store::grants::GrantFile;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Deref;
 
 #[derive(Default)]
 pub struct Grants {
     all: BTreeMap<String, Stored>,
-    /// Ids by uid. A stored grant is one person's ([`Stored::load`]), and never becomes another's.
+    /// Ids by uid. A stored grant is one person's ([`Stored::load`], also when it starts), and never becomes another's.
     of: HashMap<u32, BTreeSet<String>>,
 }
 
@@ -32,6 +34,12 @@ impl Grants {
 
     pub fn get_mut(&mut self, id: &str) -> Option<&mut Stored> {
         self.all.get_mut(id)
+    }
+
+    /// One that was not put by.
+    pub fn whole(&self, id: &str) -> Option<(&GrantFile, &Whole)> {
+        let stored = self.all.get(id)?;
+        Some((&stored.file, stored.whole()?))
     }
 
     /// One person's.

@@ -30,9 +30,11 @@ mod runs;
 mod say;
 mod statements;
 mod status;
+mod stored;
 mod time;
 mod trust;
 mod uses;
+mod waiting;
 mod warn;
 mod watch;
 mod witness;
@@ -41,26 +43,26 @@ mod word;
 pub use grants::Grants;
 pub use numbers::publish;
 pub use receivers::Receivers;
+pub use stored::Stored;
 pub use witness::Witness;
 
 use crate::budget::Ledger;
 use crate::callers::Throttle;
 use crate::clock::{self, Now};
 use crate::config::Config;
-use crate::deadline::Deadline;
 use crate::decide::View;
 use crate::effects::units::Units;
 use crate::events::{self, Log};
 use crate::listen::outbox::Outbox;
 use crate::store::codes::CodeFile;
-use crate::store::grants::{Cause, GrantFile};
+use crate::store::grants::Cause;
 use crate::store::identity::Enrolled;
 use crate::store::pending::Pending;
 use crate::store::state::State;
 use journal::Record;
 use settings::ceiling::Ceiling;
+use statement::claims::Revocation;
 use statement::sign::Signer;
-use statement::verify::VerifiedGrant;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -98,6 +100,8 @@ pub struct Agent {
     pub show_head: Notify,
     /// Something a waiter may wait for has changed.
     pub changed: Notify,
+    /// A grant that starts later has come.
+    pub to_start: Notify,
     /// This agent was told to stop: nobody waits with it for what the next one will see.
     pub stopping: Cell<bool>,
 }
@@ -107,6 +111,9 @@ pub struct Core {
     pub enrolled: Option<Enrolled>,
     pub state: State,
     pub grants: Grants,
+    /// With these the grants that nobody has looked at since the start are to be compared, whatever is forgotten meanwhile;
+    /// `None`: all were looked at.
+    unheard: Option<Vec<Revocation>>,
     pub pending: BTreeMap<String, Pending>,
     /// Requests of people that were answered here, and until when that matters; `None` while it is not known.
     pub answered: Option<BTreeMap<String, u64>>,
@@ -133,41 +140,6 @@ pub struct Core {
     pub link: Link,
     /// Moves begun at audit `open`, before it is known which command runs.
     moves: HashMap<(u32, u64), Move>,
-}
-
-/// A stored grant: the plain file beside the verified bundles it came from.
-pub struct Stored {
-    pub file: GrantFile,
-    pub grant: VerifiedGrant,
-    /// What extended it, in order. Its id, unit and processes stay those of the first.
-    pub later: Vec<VerifiedGrant>,
-    /// The end that counts while an extension is stored and not yet in force.
-    pub until: Option<Deadline>,
-}
-
-impl Stored {
-    #[must_use]
-    pub fn view(&self) -> View<'_> {
-        View {
-            claims: self.grant.claims(),
-            max_stale: self
-                .chain()
-                .map(|g| g.claims().max_stale)
-                .min()
-                .unwrap_or(0),
-            phase: self.file.phase,
-            deadline: self.deadline(),
-            used: self.file.used,
-        }
-    }
-
-    #[must_use]
-    pub fn deadline(&self) -> Deadline {
-        self.until.unwrap_or(Deadline {
-            wall_s: self.file.until_s,
-            boot_ns: self.file.until_boot_ns,
-        })
-    }
 }
 
 /// What became of a request.
@@ -273,6 +245,7 @@ impl Core {
     pub fn new(enrolled: Option<Enrolled>, state: State) -> Self {
         Self {
             enrolled,
+            unheard: Some(state.revoked.clone()),
             state,
             grants: Grants::default(),
             pending: BTreeMap::new(),
@@ -295,7 +268,7 @@ impl Core {
 
     /// One person's grants as the decision sees them.
     fn views(&self, uid: u32) -> impl Iterator<Item = View<'_>> {
-        self.grants.of(uid).map(Stored::view)
+        self.grants.of(uid).filter_map(Stored::view)
     }
 }
 

@@ -238,6 +238,29 @@ impl Agent {
         }
     }
 
+    /// What was asked for a later time, and is granted.
+    fn scheduled(core: &super::Core, uid: u32, id: &str, now: clock::Now) -> Option<Reply> {
+        let asked = |s: &&super::Stored| s.file.request == id && s.file.uid == uid;
+        let stored = core.grants.values().find(asked)?;
+        if stored.file.phase != Phase::Waiting {
+            return None;
+        }
+        let again;
+        let whole = match stored.whole() {
+            Some(whole) => whole,
+            None => {
+                again = core.again(stored).ok()?;
+                again.whole()?
+            }
+        };
+        // Else it waits only until this host's clock has come as far as the issuer's.
+        let later = whole.grant.request().not_before > core.state.mark.time(now);
+        later.then(|| Reply::Scheduled {
+            grant: super::status::show(stored, whole, &core.state, now),
+            starts_at: stored.file.from_s,
+        })
+    }
+
     fn outcome(&self, uid: u32, id: &str) -> Option<Result<Reply, Error>> {
         let now = clock::now().ok()?;
         let core = self.core.borrow();
@@ -253,11 +276,11 @@ impl Agent {
                 return unknown();
             }
             return match outcome {
-                Outcome::Granted(jti) => match core.grants.get(jti) {
-                    Some(g) => Some(Ok(Reply::Active {
-                        grant: super::status::show(g, &core.state, now),
+                Outcome::Granted(jti) => match core.grants.get(jti).map(|s| (s, s.whole())) {
+                    Some((stored, Some(whole))) => Some(Ok(Reply::Active {
+                        grant: super::status::show(stored, whole, &core.state, now),
                     })),
-                    None => Some(Err(ended(jti))),
+                    _ => Some(Err(ended(jti))),
                 },
                 Outcome::Denied(why) => Some(Err(error(
                     Code::Denied,
@@ -283,24 +306,14 @@ impl Agent {
                 ))),
             };
         }
-        let asked = |s: &&super::Stored| s.grant.request().id == id && s.file.uid == uid;
-        let waits = |s: &&super::Stored| {
-            let later = s.grant.request().not_before > core.state.mark.time(now);
-            s.file.phase == Phase::Waiting && later
-        };
-        if let Some(s) = core.grants.values().find(asked).filter(waits) {
-            return Some(Ok(Reply::Scheduled {
-                grant: super::status::show(s, &core.state, now),
-                starts_at: s.file.from_s,
-            }));
+        if let Some(scheduled) = Self::scheduled(&core, uid, id, now) {
+            return Some(Ok(scheduled));
         }
         match core.pending.get(id) {
             Some(p) if p.uid == uid || uid == 0 => None,
             Some(_) => unknown(),
             None => {
-                let theirs = |s: &&super::Stored| {
-                    s.file.uid == uid && s.chain().any(|g| g.request().id == id)
-                };
+                let theirs = |s: &&super::Stored| s.file.uid == uid && s.was_asked_as(id);
                 let Some(stored) = core.grants.values().find(theirs) else {
                     return unknown();
                 };
@@ -308,10 +321,10 @@ impl Agent {
                     // Taken from the table, not yet in force.
                     Phase::Waiting | Phase::Arming => None,
                     // Its later end does not count yet.
-                    Phase::Active if stored.until.is_some() => None,
+                    Phase::Active if stored.whole()?.until.is_some() => None,
                     // The agent before this one gave it.
                     Phase::Active => Some(Ok(Reply::Active {
-                        grant: super::status::show(stored, &core.state, now),
+                        grant: super::status::show(stored, stored.whole()?, &core.state, now),
                     })),
                     Phase::Ending => Some(Err(ended(&stored.file.jti))),
                 }

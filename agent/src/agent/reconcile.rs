@@ -20,17 +20,16 @@ impl Agent {
     /// Put every stored grant in order. Called before anything is served.
     pub async fn reconcile(self: &Rc<Self>) {
         self.collect_proofs().await;
-        let all: Vec<GrantFile> = self
-            .core
-            .borrow()
-            .grants
-            .values()
-            .map(|s| s.file.clone())
-            .collect();
-        for file in all {
-            if self.core.borrow().ending.contains(&file.jti) {
-                continue;
-            }
+        let all: Vec<String> = self.core.borrow().grants.keys().cloned().collect();
+        for jti in all {
+            let file = {
+                let core = self.core.borrow();
+                let stored = core.grants.get(&jti);
+                stored
+                    .filter(|_| !core.ending.contains(&jti))
+                    .map(|s| s.file.clone())
+            };
+            let Some(file) = file else { continue };
             let verdict = match self.verdict(&file).await {
                 Verdict::Rearm => match self.rearm(&file).await {
                     Ok(()) => Verdict::Keep,
@@ -49,6 +48,7 @@ impl Agent {
                     self.close(&file.jti, cause);
                     self.make_gone(&file.jti);
                 }
+                Verdict::Keep | Verdict::Rearm if file.phase == Phase::Waiting => {}
                 Verdict::Keep | Verdict::Rearm => {
                     self.core.borrow_mut().owed.insert(file.jti.clone());
                 }
@@ -93,9 +93,10 @@ impl Agent {
         let answered: Vec<String> = {
             let mut core = self.core.borrow_mut();
             for jti in &recalled.used {
-                if let Some(stored) = core.grants.get_mut(jti) {
-                    let mut details = stored.grant.claims().authorization_details.iter();
-                    stored.file.used |= details.any(|d| d.once);
+                if core.is_for_one_use(jti)
+                    && let Some(stored) = core.grants.get_mut(jti)
+                {
+                    stored.file.used = true;
                 }
             }
             let put_back = |id: &&String| core.pending.contains_key(*id);
@@ -120,8 +121,11 @@ impl Agent {
             };
             let mut held = core.state.revoked.iter();
             let revoked = held.any(|r| s.revoked_by(r, &e.me));
-            let stands = core.state.stands(s.grant.claims());
-            let made_s = s.newest().claims().iat;
+            // What nobody has looked at is looked at before it starts.
+            let stands = s
+                .epoch()
+                .is_none_or(|epoch| core.state.stands(epoch, &file.jti));
+            let made_s = s.made_s().unwrap_or(0);
             (core.state.mark.time(now), revoked, stands, made_s)
         };
         let same_boot = file.boot_id == self.boot_id;
@@ -260,7 +264,7 @@ impl Agent {
         let stored = core.grants.get(jti)?;
         let max_stale_s = self.ceiling().ok()?.max_stale_s;
         let now = clock::now().ok()?;
-        let fresh = decide::stale(&stored.view(), &core.state, max_stale_s, now).is_none();
+        let fresh = decide::stale(&stored.view()?, &core.state, max_stale_s, now).is_none();
         (fresh && !stored.deadline().passed(&core.state, now)).then(|| stored.file.clone())
     }
 }

@@ -184,15 +184,8 @@ impl Agent {
             let file = file_of(&grant, &self.boot_id, self.log.next_index(), time_s, now);
             // The request is used up before anything else can look at it.
             core.pending.remove(&request);
-            core.grants.insert(
-                file.jti.clone(),
-                Stored {
-                    file: file.clone(),
-                    grant,
-                    later: Vec::new(),
-                    until: None,
-                },
-            );
+            core.grants
+                .insert(file.jti.clone(), Stored::new(file.clone(), grant));
             (file, request)
         };
         let kept = grants::write(&file)
@@ -240,6 +233,9 @@ impl Agent {
                 .filter(|s| s.revoked_by(&claims, &me))
                 .map(|s| s.file.jti.clone())
                 .collect();
+            if let Some(unheard) = &mut core.unheard {
+                unheard.push(claims.clone());
+            }
             let time = core.state.mark.time(now);
             core.state.rev_serial = claims.serial;
             core.state.rev_head.clone_from(&hash);

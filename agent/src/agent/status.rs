@@ -1,6 +1,7 @@
 //! What `jitctl status` shows, and the other answers that change nothing but what is the caller's own.
 
 use super::elevate::error;
+use super::stored::Whole;
 use super::{Agent, Stored};
 use crate::clock::{self, Now};
 use crate::decide::door_name;
@@ -14,8 +15,8 @@ use wire::cli::{Code, Error, Grant, Health, Level, Part, Pending, Reply, Status}
 pub(super) const LATE_S: u64 = 40;
 
 /// A grant for people.
-pub(super) fn show(stored: &Stored, state: &State, now: Now) -> Grant {
-    let claims = stored.grant.claims();
+pub(super) fn show(stored: &Stored, whole: &Whole, state: &State, now: Now) -> Grant {
+    let claims = whole.grant.claims();
     let details = &claims.authorization_details;
     let all_or = |list: &AllOr<String>| match list {
         AllOr::All(_) => vec!["ALL".to_owned()],
@@ -30,7 +31,7 @@ pub(super) fn show(stored: &Stored, state: &State, now: Now) -> Grant {
     doors.dedup();
     Grant {
         id: claims.jti.clone(),
-        request: stored.grant.request().id.clone(),
+        request: stored.file.request.clone(),
         login: stored.file.login.clone(),
         uid: stored.file.uid,
         role: claims.role.clone(),
@@ -84,7 +85,7 @@ impl Agent {
             .values()
             .filter(|s| all || s.file.uid == uid)
             .filter(|s| s.file.phase == Phase::Active && !s.deadline().passed(&core.state, now))
-            .map(|s| show(s, &core.state, now))
+            .filter_map(|s| Some(show(s, s.whole()?, &core.state, now)))
             .collect();
         let waiting = core
             .grants
@@ -93,7 +94,7 @@ impl Agent {
                 matches!(s.file.phase, Phase::Waiting | Phase::Arming) && (all || s.file.uid == uid)
             })
             .map(|s| Pending {
-                id: s.grant.request().id.clone(),
+                id: s.file.request.clone(),
                 login: s.file.login.clone(),
                 role: s.file.role.clone(),
                 waiting_for: if s.file.phase == Phase::Waiting {
@@ -102,7 +103,9 @@ impl Agent {
                 } else {
                     "this host".into()
                 },
-                age_s: now.wall_s().saturating_sub(s.grant.claims().iat),
+                age_s: s
+                    .made_s()
+                    .map_or(0, |made_s| now.wall_s().saturating_sub(made_s)),
             });
         let pending = core
             .pending
@@ -212,7 +215,8 @@ impl Agent {
                     let core = self.core.borrow();
                     core.grants
                         .values()
-                        .find(|s| s.answers_to(id) && s.file.phase != Phase::Ending)
+                        .find(|s| s.is_called(id) || s.was_asked_as(id))
+                        .filter(|s| s.file.phase != Phase::Ending)
                         .map(|s| (s.file.uid, s.file.jti.clone()))
                 };
                 match owner {

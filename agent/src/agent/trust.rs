@@ -3,7 +3,7 @@
 use super::statements::New;
 use super::{Agent, accept};
 use crate::clock;
-use crate::store::grants::{Cause, Phase};
+use crate::store::grants::{self, Cause, Phase};
 use crate::store::identity::{self, EnrolmentFile, Rotated};
 use crate::store::state::State;
 use journal::kind;
@@ -79,10 +79,20 @@ impl Agent {
             .values()
             .filter(|s| s.file.phase != Phase::Ending)
             .filter(|s| {
-                let stands = s.grant.claims().epoch == claims.epoch || carried(&s.file.jti);
-                !stands
-                    || s.chain()
-                        .any(|g| identity::verify_stored(g.bundle(), next, &enrolled.me).is_err())
+                let of_epoch = |epoch| epoch == claims.epoch || carried(&s.file.jti);
+                let verify = |bundle: &str| identity::verify_stored(bundle, next, &enrolled.me);
+                let borne = match s.whole() {
+                    Some(whole) => {
+                        of_epoch(whole.grant.claims().epoch)
+                            && whole.chain().all(|g| verify(g.bundle()).is_ok())
+                    }
+                    None => {
+                        let kept = grants::read(&s.file.jti).ok().flatten();
+                        let grant = kept.and_then(|file| verify(&file.bundle).ok());
+                        grant.is_some_and(|g| of_epoch(g.claims().epoch))
+                    }
+                };
+                !borne
             })
             .map(|s| s.file.jti.clone())
             .collect()

@@ -102,15 +102,16 @@ impl Agent {
     ) -> Result<gate::Deadline, No> {
         let (record, details) = {
             let core = self.core.borrow();
-            let stored = core.grants.get(jti).ok_or_else(ended)?;
-            let details = stored.grant.claims().authorization_details.clone();
+            let (file, whole) = core.grants.whole(jti).ok_or_else(ended)?;
+            let claims = whole.grant.claims();
+            let details = claims.authorization_details.clone();
             let mut record = record
                 .grant(jti)
-                .request(stored.grant.request().id.as_str())
-                .role(stored.file.role.as_str())
+                .request(file.request.as_str())
+                .role(file.role.as_str())
                 .decision("allow")
-                .reason(stored.grant.claims().reason.as_str());
-            record.ticket.clone_from(&stored.grant.claims().ticket);
+                .reason(claims.reason.as_str());
+            record.ticket.clone_from(&claims.ticket);
             (with_session(record, peer.process.facts.pid), details)
         };
         let refused = |why: &dyn std::fmt::Display| {
@@ -134,7 +135,8 @@ impl Agent {
             ));
         }
         let stored = core.grants.get(jti).ok_or_else(ended)?;
-        let once = stored
+        let whole = stored.whole().ok_or_else(ended)?;
+        let once = whole
             .grant
             .claims()
             .authorization_details

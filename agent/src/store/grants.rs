@@ -96,7 +96,10 @@ pub struct GrantFile {
     pub cause: Option<Cause>,
     /// A grant for one use (`once`) that has had it.
     pub used: bool,
-    /// What the issuer sent, to be verified anew.
+    /// The request it answered; empty in files of before this was kept.
+    #[serde(default)]
+    pub request: String,
+    /// What the issuer sent, to be verified anew. Empty in memory while the grant waits for its start.
     pub bundle: String,
     /// No record of the journal before this one is about the grant.
     #[serde(default)]
@@ -112,10 +115,22 @@ pub fn path(jti: &str) -> PathBuf {
     Path::new(GRANTS_DIR).join(format!("{jti}.json"))
 }
 
+/// One whose bundle was left on disk is written with what is there.
+///
 /// # Errors
 /// When the file cannot be made durable; the caller gives nothing then.
 pub fn write(grant: &GrantFile) -> Result<(), StoreError> {
-    save(&path(&grant.jti), grant)
+    let path = path(&grant.jti);
+    if !grant.bundle.is_empty() {
+        return save(&path, grant);
+    }
+    let kept = read(&grant.jti)?.ok_or_else(|| StoreError::new(&path, "it is gone"))?;
+    let grant = GrantFile {
+        bundle: kept.bundle,
+        extensions: kept.extensions,
+        ..grant.clone()
+    };
+    save(&path, &grant)
 }
 
 /// # Errors

@@ -41,6 +41,7 @@ pub struct Rotated {
 }
 
 /// The verified form.
+#[derive(Clone)]
 pub struct Enrolled {
     pub file: EnrolmentFile,
     pub me: HostIdentity,

@@ -6,7 +6,7 @@ use super::{StoreError, load, save};
 use crate::clock::Now;
 use crate::paths::STATE_FILE;
 use serde::{Deserialize, Serialize};
-use statement::claims::{self, Grant, Revocation, Target};
+use statement::claims::{self, Revocation, Target};
 use statement::limits::STATE_LIFE;
 use statement::trust::TrustClaims;
 use std::cmp::Ordering;
@@ -173,10 +173,10 @@ impl State {
         }
     }
 
-    /// Is this grant of the present epoch, or carried over into it?
+    /// Is a grant of this epoch, which has this id, of the present epoch, or carried over into it?
     #[must_use]
-    pub fn stands(&self, grant: &Grant) -> bool {
-        grant.epoch == self.epoch || self.carried.contains(&grant.jti)
+    pub fn stands(&self, epoch: u32, jti: &str) -> bool {
+        epoch == self.epoch || self.carried.iter().any(|c| c == jti)
     }
 
     /// Read it, as it counts in this boot.

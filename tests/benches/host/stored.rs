@@ -96,6 +96,7 @@ impl Mint {
             not_before: from_s,
             ..request
         };
+        let id = request.id.clone();
         let request = self.host.sign(Typ::Request, &request).unwrap();
         let grant = Grant {
             jti: self.id(),
@@ -108,6 +109,7 @@ impl Mint {
         };
         let mut file = self.like.clone();
         file["jti"] = json!(grant.jti);
+        file["request"] = json!(id);
         file["login"] = json!(login);
         file["uid"] = json!(uid);
         file["bundle"] = json!(bundle(
