@@ -331,3 +331,6 @@ impl Whole {
                 .all(|d| d.login == file.login && d.uid == file.uid))
     }
 }
+
+#[cfg(test)]
+mod tests;
