@@ -191,7 +191,7 @@ impl Agent {
         };
         drop(core);
         if intent && peer.process.facts.uid == person.uid {
-            self.begin_move(&peer.process.facts, jti);
+            self.begin_move(&peer.process, jti);
         }
         let until = Some(gate::Deadline {
             wall_s: until.wall_s,

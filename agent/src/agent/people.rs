@@ -95,8 +95,9 @@ impl Agent {
     /// # Errors
     /// What he is told.
     pub(super) async fn check_person(&self, peer: &Peer, login: &str) -> Result<(), Error> {
-        let process = &peer.process.facts;
-        if let Some(id) = callers::grant_of(process) {
+        let ended = |_| error(Code::Internal, "the asking process has ended", None);
+        let process = peer.process.read().map_err(ended)?;
+        if let Some(id) = callers::grant_of(&process) {
             return Err(error(
                 Code::Nested,
                 format!("this was asked from inside grant {id}"),

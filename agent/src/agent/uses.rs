@@ -8,7 +8,8 @@ use super::{Agent, Core, Move};
 use crate::callers::Peer;
 use crate::clock::Now;
 use crate::decide::{Decision, Question, decide};
-use crate::effects::{processes, trusted};
+use crate::effects::processes::{self, Held};
+use crate::effects::trusted;
 use crate::paths;
 use crate::store::grants::Cause;
 use journal::{Rule, kind};
@@ -32,23 +33,25 @@ const MOVES_PER_UID: usize = 64;
 
 impl Agent {
     /// Start moving a process into the likeliest grant: the move may cost a whole RCU grace period.
-    pub(super) fn begin_move(&self, process: &processes::Process, grant: String) {
+    pub(super) fn begin_move(&self, process: &Held, grant: String) {
+        let (pid, uid) = (process.facts.pid, process.facts.uid);
+        // One that is gone needs none.
+        let Ok(start) = process.start() else { return };
         let mut core = self.core.borrow_mut();
         core.moves.retain(|_, m| m.at.elapsed() < MOVE_KEPT);
-        if core.moves.values().filter(|m| m.uid == process.uid).count() >= MOVES_PER_UID {
+        if core.moves.values().filter(|m| m.uid == uid).count() >= MOVES_PER_UID {
             // The use itself will do without a head start.
             return;
         }
-        let pid = process.pid;
         let cgroup = paths::cgroup(&grant);
         let done = tokio::task::spawn_blocking(move || processes::move_into(pid, &cgroup));
         let begun = Move {
             grant,
-            uid: process.uid,
+            uid,
             at: tokio::time::Instant::now(),
             done,
         };
-        core.moves.insert((pid, process.start), begun);
+        core.moves.insert((pid, start), begun);
     }
 
     /// G3: scope → receipt → move → re-check → yes.
@@ -187,32 +190,27 @@ impl Agent {
 
     /// The process must be in the grant's cgroup before it may go on: what it forks is then in it too.
     async fn move_in(&self, peer: &Peer, jti: &str) -> Result<(), String> {
-        let process = &peer.process.facts;
-        let begun = self
-            .core
-            .borrow_mut()
-            .moves
-            .remove(&(process.pid, process.start));
+        let ended = |_| "jit: the asking process has ended.".to_owned();
+        let pid = peer.process.facts.pid;
+        let start = peer.process.start().map_err(ended)?;
+        let begun = self.core.borrow_mut().moves.remove(&(pid, start));
         let mut there = false;
         if let Some(m) = begun {
             // One that failed is tried again below, where its error is told.
             there = matches!(m.done.await, Ok(Ok(()))) && m.grant == jti;
         }
         if !there {
-            let (pid, dir) = (process.pid, paths::cgroup(jti));
+            let dir = paths::cgroup(jti);
             let moved = tokio::task::spawn_blocking(move || processes::move_into(pid, &dir)).await;
             moved
                 .map_err(|e| e.to_string())
                 .and_then(|r| r.map_err(|e| e.to_string()))
                 .map_err(cannot_hold)?;
         }
-        let now_in = processes::read(process.pid).map_err(|e| cannot_hold(e.to_string()))?;
-        if now_in.start != process.start || !peer.process.alive() {
-            return Err("jit: the asking process has ended.".into());
-        }
-        match crate::callers::grant_in(&now_in.cgroup) {
+        let now_in = peer.process.cgroup().map_err(ended)?;
+        match crate::callers::grant_in(&now_in) {
             Some(id) if id == jti => Ok(()),
-            _ => Err(cannot_hold(format!("it is in {}", now_in.cgroup))),
+            _ => Err(cannot_hold(format!("it is in {now_in}"))),
         }
     }
 

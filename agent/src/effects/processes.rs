@@ -30,6 +30,18 @@ pub struct Process {
     pub cgroup: String,
 }
 
+/// Whose process it is: all that most questions about one need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub pid: u32,
+    /// Real uid.
+    pub uid: u32,
+    /// Effective uid.
+    pub euid: u32,
+    /// As [`Process::gids`].
+    pub gids: Vec<u32>,
+}
+
 /// The process is gone, or `/proc` says something that cannot be.
 #[derive(Debug)]
 pub struct ProcError(String);
@@ -51,17 +63,11 @@ fn gone(pid: u32, what: &str) -> ProcError {
 /// # Errors
 /// When it is gone, or a file of it cannot be read or parsed.
 pub fn read(pid: u32) -> Result<Process, ProcError> {
-    let mut buffer = Vec::with_capacity(FACTS);
-    let mut file = |name: &str| {
-        facts(pid, name, &mut buffer)
-            .map(|()| String::from_utf8_lossy(&buffer).into_owned())
-            .map_err(|e| gone(pid, &format!("{name}: {e}")))
-    };
-    let stat = parse_stat(&file("stat")?).ok_or_else(|| gone(pid, "unreadable stat"))?;
-    let (uid, euid, gids) =
-        parse_status(&file("status")?).ok_or_else(|| gone(pid, "unreadable status"))?;
-    let cgroup =
-        parse_cgroup(&file("cgroup")?).ok_or_else(|| gone(pid, "not in the unified hierarchy"))?;
+    let stat = stat_of(pid)?;
+    let Owner {
+        uid, euid, gids, ..
+    } = owner_of(pid)?;
+    let cgroup = cgroup_of(pid)?;
     Ok(Process {
         pid,
         ppid: stat.ppid,
@@ -72,6 +78,33 @@ pub fn read(pid: u32) -> Result<Process, ProcError> {
         gids,
         cgroup,
     })
+}
+
+fn stat_of(pid: u32) -> Result<Stat, ProcError> {
+    let stat = parsed(pid, "stat", parse_stat)?;
+    stat.ok_or_else(|| gone(pid, "unreadable stat"))
+}
+
+fn owner_of(pid: u32) -> Result<Owner, ProcError> {
+    let (uid, euid, gids) =
+        parsed(pid, "status", parse_status)?.ok_or_else(|| gone(pid, "unreadable status"))?;
+    Ok(Owner {
+        pid,
+        uid,
+        euid,
+        gids,
+    })
+}
+
+fn cgroup_of(pid: u32) -> Result<String, ProcError> {
+    let cgroup = parsed(pid, "cgroup", parse_cgroup)?;
+    cgroup.ok_or_else(|| gone(pid, "not in the unified hierarchy"))
+}
+
+fn parsed<T>(pid: u32, name: &str, parse: impl Fn(&str) -> T) -> Result<T, ProcError> {
+    let mut text = Vec::new();
+    facts(pid, name, &mut text).map_err(|e| gone(pid, &format!("{name}: {e}")))?;
+    Ok(parse(&String::from_utf8_lossy(&text)))
 }
 
 /// Room for each file of a process that is read at each call: with it the kernel gives the whole at once, where a reader
@@ -89,8 +122,13 @@ fn facts(pid: u32, name: &str, into: &mut Vec<u8>) -> io::Result<()> {
             into.resize(2 * length, 0);
         }
         match file.read(&mut into[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
+            Ok(more) => {
+                length += more;
+                // These files give all that there is room for.
+                if length < into.len() {
+                    break;
+                }
+            }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
@@ -104,10 +142,7 @@ fn facts(pid: u32, name: &str, into: &mut Vec<u8>) -> io::Result<()> {
 /// # Errors
 /// When it is gone or cannot be read.
 pub fn start_of(pid: u32) -> Result<u64, ProcError> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).map_err(|e| gone(pid, &e.to_string()))?;
-    parse_stat(&String::from_utf8_lossy(&stat))
-        .map(|stat| stat.start)
-        .ok_or_else(|| gone(pid, "unreadable stat"))
+    stat_of(pid).map(|stat| stat.start)
 }
 
 struct Stat {
@@ -308,12 +343,12 @@ pub fn move_into(pid: u32, dir: &Path) -> io::Result<()> {
 /// A process held by pidfd: its number cannot come to mean another one.
 #[derive(Debug)]
 pub struct Held {
-    pub facts: Process,
+    pub facts: Owner,
     fd: OwnedFd,
 }
 
 impl Held {
-    /// Hold `pid`, and read its facts under the hold.
+    /// Hold `pid`, and read under the hold whose it is.
     ///
     /// # Errors
     /// When it is gone.
@@ -341,14 +376,42 @@ impl Held {
     }
 
     fn hold(pid: u32, fd: OwnedFd) -> Result<Self, ProcError> {
-        let facts = read(pid)?;
+        let facts = owner_of(pid)?;
         let held = Self { facts, fd };
-        // The number could have been reused between the open and the read; a live pidfd rules that out.
-        if held.alive() {
-            Ok(held)
-        } else {
-            Err(gone(pid, "it ended"))
+        held.still(())?;
+        Ok(held)
+    }
+
+    /// Its number could have been reused before what is returned was read; a live pidfd rules that out.
+    fn still<T>(&self, read: T) -> Result<T, ProcError> {
+        match self.alive() {
+            true => Ok(read),
+            false => Err(gone(self.facts.pid, "it ended")),
         }
+    }
+
+    /// All there is to know of it now.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn read(&self) -> Result<Process, ProcError> {
+        self.still(read(self.facts.pid)?)
+    }
+
+    /// As [`Process::start`].
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn start(&self) -> Result<u64, ProcError> {
+        self.still(start_of(self.facts.pid)?)
+    }
+
+    /// The cgroup it is in now, as [`Process::cgroup`].
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn cgroup(&self) -> Result<String, ProcError> {
+        self.still(cgroup_of(self.facts.pid)?)
     }
 
     /// Has it not ended? A zombie counts as ended.

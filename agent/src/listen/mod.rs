@@ -85,16 +85,13 @@ where
     T: DeserializeOwned,
 {
     let mut incoming = frame::Incoming::new(cap);
-    let mut chunk = [0; 16 << 10];
     loop {
         if let Some(body) = incoming.take() {
             return frame::decode(&body).map(Some).map_err(ServeError::Frame);
         }
-        let want = incoming.wants().min(chunk.len());
-        let n = stream
-            .read(&mut chunk[..want])
-            .await
-            .map_err(ServeError::Io)?;
+        // Not an array: it would be part of each connection's task, and moved about with it.
+        let mut chunk = vec![0; incoming.wants()];
+        let n = stream.read(&mut chunk).await.map_err(ServeError::Io)?;
         if n == 0 {
             return if incoming.is_empty() {
                 Ok(None)
