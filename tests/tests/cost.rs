@@ -1,7 +1,12 @@
 //! What one `sudo` of a managed user costs is counted, so that nothing heavy slips into its path: system calls do not
 //! depend on how busy the machine is. The times are in docs/performance.md.
 #![cfg(feature = "e2e")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::time::Duration;
 
@@ -11,7 +16,7 @@ use jit_tests::grants::elevate;
 /// More than sudo itself makes for the same command: the plugins, PAM's module, their questions to the agent.
 const SUDO: u64 = 50;
 /// The agent's, for one use from the first question to the record of its end.
-const AGENT: u64 = 400;
+const AGENT: u64 = 300;
 /// Uses that the agent's calls are counted over.
 const USES: u64 = 20;
 
@@ -49,6 +54,9 @@ fn one_sudo_makes_few_system_calls() {
     host.run(&["systemctl", "stop", "count"]).ok();
     let (agent, calls) = total(&host);
     let agent = agent / USES;
+    println!(
+        "a use costs {more} system calls more than {standing} in sudo, and {agent} in the agent"
+    );
     assert!(
         agent <= AGENT,
         "the agent makes {agent} system calls for a use; {AGENT} were enough\n{calls}"

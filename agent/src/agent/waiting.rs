@@ -135,9 +135,9 @@ impl Agent {
     /// Put a grant by until its start, unless that has come.
     pub(super) fn start_later(self: &Rc<Self>, jti: &str) {
         let mut core = self.core.borrow_mut();
-        let state = core.state.mark;
+        let mark = core.state.mark;
         if let Some(stored) = core.grants.get_mut(jti) {
-            let due = clock::now().is_ok_and(|now| state.until(stored.file.from_s, now).is_zero());
+            let due = clock::now().is_ok_and(|now| mark.until(stored.file.from_s, now).is_zero());
             if due && stored.whole().is_some() {
                 drop(core);
                 return self.spawn_start(jti);
