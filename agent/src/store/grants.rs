@@ -1,7 +1,7 @@
 //! One file a grant: `/var/lib/jit/grants/<jti>.json`.
 //!
 //! `jit-end` reads the plain members and believes them only for taking away. The agent gives nothing on their
-//! strength: it verifies the bundle anew each time it starts.
+//! strength: it verifies the bundle anew each time it starts, and once more when a grant starts later.
 
 use super::{StoreError, load, save};
 use crate::effects::files;
