@@ -18,6 +18,7 @@ mod cache;
 pub mod carrier;
 mod cgroup;
 pub mod command;
+pub mod count;
 pub mod dialogue;
 pub mod grants;
 pub mod guest;

@@ -17,6 +17,7 @@
 mod decision;
 mod ending;
 mod footprint;
+mod home_made;
 mod inside;
 mod issuer;
 mod places;

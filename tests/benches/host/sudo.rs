@@ -3,30 +3,43 @@
 
 use std::time::Duration;
 
-use jit_tests::Host;
 use jit_tests::bench::{Goal, Row, Samples, Table, quick};
+use jit_tests::{Host, count};
 
+use crate::home_made;
 use crate::places::{self, Places, Runner};
 
 pub const TRUE: [&str; 3] = ["sudo", "-n", "true"];
 const LIST: [&str; 3] = ["sudo", "-n", "-l"];
+const EDIT: [&str; 3] = ["sudoedit", "-n", "/etc/motd"];
 pub const RUN: [&str; 4] = ["systemd-run", "--quiet", "--wait", "true"];
+/// Calls of one series in a round.
+pub const EACH: usize = 20;
 /// How people use it, if they hurry.
 const PACE: Duration = Duration::from_millis(100);
 
 /// One command of one user on one host.
-pub struct Series {
+pub struct Series<'a> {
     runner: Runner,
+    host: &'a Host,
+    user: &'static str,
     argv: &'static [&'static str],
     code: i32,
     pub ms: Samples,
     cpu_us: f64,
 }
 
-impl Series {
-    pub fn new(host: &Host, user: &str, argv: &'static [&'static str], code: i32) -> Self {
+impl<'a> Series<'a> {
+    pub fn new(
+        host: &'a Host,
+        user: &'static str,
+        argv: &'static [&'static str],
+        code: i32,
+    ) -> Self {
         Self {
             runner: Runner::open(host, user),
+            host,
+            user,
             argv,
             code,
             ms: Samples::default(),
@@ -39,10 +52,16 @@ impl Series {
     fn cpu(&self) -> f64 {
         self.cpu_us / self.ms.len() as f64
     }
+
+    /// System calls of one call and all that it starts; not those of a service that it asks.
+    #[allow(clippy::cast_precision_loss)]
+    fn calls(&self) -> f64 {
+        count::of_command(self.host, self.user, self.argv, self.code).calls as f64
+    }
 }
 
 /// `rounds` rounds in which each series makes `each` calls; one round before them warms up.
-pub fn turns(series: &mut [&mut Series], rounds: usize, each: usize, every: Option<Duration>) {
+pub fn turns(series: &mut [&mut Series<'_>], rounds: usize, each: usize, every: Option<Duration>) {
     for round in 0..=rounds {
         for one in series.iter_mut() {
             let calls = one.runner.calls(one.argv, one.code, each, every);
@@ -63,6 +82,7 @@ pub fn measure(places: &Places, table: &mut Table) {
     drop(sssd);
     paced(plain, ready, table);
     listing(plain, ready, table);
+    editing(plain, ready, table);
     refusal(plain, ready, table);
     places::drop_all(ready, "alice");
 }
@@ -74,24 +94,20 @@ fn back_to_back(plain: &Host, sssd: &Host, ready: &Host, table: &mut Table) {
     let mut standing = Series::new(ready, "carol", &TRUE, 0);
     let mut ours = Series::new(ready, "alice", &TRUE, 0);
     let mut run = Series::new(plain, "root", &RUN, 0);
-    home_made(plain);
+    home_made::install(plain);
     let mut home = Series::new(plain, "dave", &TRUE, 0);
     let mut rules = Series::new(sssd, "carol", &TRUE, 0);
-    let agent = places::cpu_of_unit(ready, "jit-agent.service");
-    turns(
-        &mut [
+    let agent = agent_meanwhile(ready, || {
+        let mut all = [
             &mut base,
             &mut ours,
             &mut standing,
             &mut run,
             &mut home,
             &mut rules,
-        ],
-        rounds,
-        20,
-        None,
-    );
-    let agent = places::cpu_of_unit(ready, "jit-agent.service") - agent;
+        ];
+        turns(&mut all, rounds, EACH, None);
+    });
     percentiles(
         table,
         "managed",
@@ -124,49 +140,22 @@ fn back_to_back(plain: &Host, sssd: &Host, ready: &Host, table: &mut Table) {
         &base,
         |_| None,
     );
-    #[allow(clippy::cast_precision_loss)]
-    let of_agent = agent / (ours.ms.len() + 20) as f64;
-    let whole = Row::new(
-        "processor time, sudo and agent",
-        "µs",
-        ours.cpu() + of_agent,
-    );
-    table.add(whole.beside("plain sudo", base.cpu()).of(ours.ms.len()));
-    table.add(Row::new("of it the agent's", "µs", of_agent).of(ours.ms.len()));
-}
-
-/// What people build who have an hour: PAM runs curl, which asks a server of theirs. Here it is as near as can be and
-/// always says yes.
-fn home_made(host: &Host) {
-    host.write(
-        "/usr/local/sbin/allow-server",
-        "import http.server\n\
-         class Yes(http.server.BaseHTTPRequestHandler):\n\
-         \u{20}   def do_GET(self):\n\
-         \u{20}       self.send_response(200)\n\
-         \u{20}       self.end_headers()\n\
-         \u{20}   def log_message(self, *_):\n\
-         \u{20}       pass\n\
-         http.server.HTTPServer(('127.0.0.1', 8999), Yes).serve_forever()\n",
-    );
-    host.write(
-        "/usr/local/sbin/ask-allow",
-        "#!/bin/sh\nexec curl --fail --silent --max-time 3 \"http://127.0.0.1:8999/allow?user=$PAM_USER\"\n",
-    );
-    host.write(
-        "/etc/pam.d/sudo-home",
-        "account required pam_exec.so quiet /usr/local/sbin/ask-allow\n@include sudo\n",
-    );
-    host.write(
-        "/etc/sudoers.d/dave",
-        "Defaults:dave pam_service=sudo-home\ndave ALL=(ALL:ALL) NOPASSWD: ALL\n",
-    );
-    host.sh("chmod 0755 /usr/local/sbin/ask-allow; chmod 0440 /etc/sudoers.d/dave")
-        .ok();
-    host.sh("systemd-run --quiet --unit=allow-server python3 /usr/local/sbin/allow-server")
-        .ok();
-    let answers = "curl --fail --silent http://127.0.0.1:8999/allow";
-    host.wait_for("the home-made server", Duration::from_secs(10), answers);
+    costs(table, "managed", (&ours, agent), "plain sudo", &base);
+    let calls = ours.calls();
+    for (name, other) in [
+        ("standing admin on a wired host", &standing),
+        ("home-made: pam_exec, curl", &home),
+        ("sudo with sssd", &rules),
+    ] {
+        let row = Row::new(
+            "processor time, managed, without the agent's",
+            "µs",
+            ours.cpu(),
+        );
+        table.add(row.of(ours.ms.len()).beside(name, other.cpu()));
+        let row = Row::new("system calls, managed, sudo's", "", calls);
+        table.add(row.beside(name, other.calls()));
+    }
 }
 
 fn paced(plain: &Host, ready: &Host, table: &mut Table) {
@@ -175,55 +164,108 @@ fn paced(plain: &Host, ready: &Host, table: &mut Table) {
     let mut base = Series::new(plain, "carol", &TRUE, 0);
     let mut ours = Series::new(ready, "alice", &TRUE, 0);
     let mut run = Series::new(plain, "root", &RUN, 0);
-    turns(
-        &mut [&mut base, &mut ours, &mut run],
-        rounds,
-        20,
-        Some(PACE),
-    );
+    let agent = agent_meanwhile(ready, || {
+        turns(
+            &mut [&mut base, &mut ours, &mut run],
+            rounds,
+            EACH,
+            Some(PACE),
+        );
+    });
     percentiles(table, "managed", &ours, "plain sudo", &base, |share| {
         (share == 50).then_some(Goal::TimesAtMost(2.0))
     });
     let p50 = Row::new("p50, managed", "ms", ours.ms.p50()).of(ours.ms.len());
     let below = p50.beside("systemd-run --wait", run.ms.p50());
     table.add(below.goal(Goal::Below));
+    costs(table, "managed", (&ours, agent), "plain sudo", &base);
 }
 
 fn listing(plain: &Host, ready: &Host, table: &mut Table) {
     table.section("`sudo -n -l`, back to back");
-    let rounds = if quick() { 2 } else { 20 };
     let mut base = Series::new(plain, "carol", &LIST, 0);
     let mut ours = Series::new(ready, "alice", &LIST, 0);
-    turns(&mut [&mut base, &mut ours], rounds, 20, None);
-    percentiles(table, "managed", &ours, "plain sudo", &base, |_| None);
+    pair(table, "managed", &mut ours, "plain sudo", &mut base);
+}
+
+/// An editor that changes nothing: what is measured lies before and after it.
+fn editing(plain: &Host, ready: &Host, table: &mut Table) {
+    table.section("`sudoedit -n` with an editor that ends at once, back to back");
+    let mut base = Series::new(plain, "carol", &EDIT, 0);
+    let mut ours = Series::new(ready, "alice", &EDIT, 0);
+    pair(table, "managed", &mut ours, "plain sudo", &mut base);
 }
 
 /// The first hundred refusals are journaled one by one, the rest are counted: all sudo's side is the same.
 fn refusal(plain: &Host, ready: &Host, table: &mut Table) {
     table.section("`sudo -n true` refused, back to back");
     ready.run(&["usermod", "-aG", "jit-eligible", "bob"]).ok();
-    let rounds = if quick() { 2 } else { 20 };
     let mut base = Series::new(plain, "bob", &TRUE, 1);
     let mut ours = Series::new(ready, "bob", &TRUE, 1);
-    turns(&mut [&mut base, &mut ours], rounds, 20, None);
-    percentiles(
-        table,
-        "managed, no grant",
-        &ours,
-        "plain sudo, no rule",
-        &base,
-        |_| None,
-    );
+    let (what, name) = ("managed, no grant", "plain sudo, no rule");
+    pair(table, what, &mut ours, name, &mut base);
     ready.run(&["gpasswd", "-d", "bob", "jit-eligible"]).ok();
+}
+
+/// Two series in turns and all that is to be said of them.
+fn pair<'a>(
+    table: &mut Table,
+    what: &str,
+    ours: &mut Series<'a>,
+    name: &str,
+    base: &mut Series<'a>,
+) {
+    let rounds = if quick() { 2 } else { 20 };
+    let host = ours.host;
+    let agent = agent_meanwhile(host, || {
+        turns(&mut [&mut *base, &mut *ours], rounds, EACH, None);
+    });
+    percentiles(table, what, ours, name, base, |_| None);
+    costs(table, what, (ours, agent), name, base);
+}
+
+/// Microseconds of processor time that the agent takes meanwhile.
+pub fn agent_meanwhile(host: &Host, act: impl FnOnce()) -> f64 {
+    let used = || places::cpu_of_unit(host, "jit-agent.service");
+    let before = used();
+    act();
+    used() - before
+}
+
+/// Processor time and system calls for one call, with the agent's part: of `ours`, for which the agent took so many
+/// microseconds, and of what stands beside it.
+#[allow(clippy::cast_precision_loss)]
+pub fn costs(
+    table: &mut Table,
+    what: &str,
+    (ours, agent): (&Series<'_>, f64),
+    name: &str,
+    base: &Series<'_>,
+) {
+    let n = ours.ms.len();
+    // The round that warms up is the agent's work, too.
+    let agent = agent / (n + EACH) as f64;
+    let whole = format!("processor time, {what}, sudo and agent");
+    let row = Row::new(whole, "µs", ours.cpu() + agent).of(n);
+    table.add(row.beside(name, base.cpu()));
+    table.add(Row::new("of it the agent's", "µs", agent).of(n));
+    let row = Row::new(format!("system calls, {what}, sudo's"), "", ours.calls());
+    table.add(row.beside(name, base.calls()));
+    let uses = 10;
+    let counted = count::of_agent(ours.host, || {
+        ours.runner.calls(ours.argv, ours.code, uses, None);
+    });
+    let row = Row::new("and the agent's", "", counted.calls as f64 / uses as f64);
+    table.add(row.of(uses));
 }
 
 /// p50, p90 and p99 of one series beside another's.
 pub fn percentiles(
     table: &mut Table,
     what: &str,
-    ours: &Series,
+    ours: &Series<'_>,
     name: &str,
-    base: &Series,
+    base: &Series<'_>,
     goal: impl Fn(u8) -> Option<Goal>,
 ) {
     for share in [50, 90, 99] {

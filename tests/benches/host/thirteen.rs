@@ -6,7 +6,7 @@ use jit_tests::bench::{Goal, Row, Table, quick};
 use jit_tests::{Host, Release};
 
 use crate::places::{self, Places};
-use crate::sudo::{RUN, Series, TRUE, percentiles, turns};
+use crate::sudo::{EACH, RUN, Series, TRUE, agent_meanwhile, costs, percentiles, turns};
 
 const SUDO_RS: [&str; 3] = ["sudo-rs", "-n", "true"];
 /// As root: for anybody else polkit asks a person.
@@ -32,7 +32,8 @@ pub fn measure(_: &Places, table: &mut Table) {
     ];
     let mut all = vec![&mut base, &mut ours];
     all.extend(others.iter_mut().map(|(_, series)| series));
-    turns(&mut all, if quick() { 5 } else { 50 }, 20, None);
+    let rounds = if quick() { 5 } else { 50 };
+    let agent = agent_meanwhile(&ready, || turns(&mut all, rounds, EACH, None));
     percentiles(table, "managed", &ours, "plain sudo", &base, |_| None);
     for (name, other) in &others {
         let row = Row::new("p50, managed", "ms", ours.ms.p50()).of(ours.ms.len());
@@ -42,4 +43,5 @@ pub fn measure(_: &Places, table: &mut Table) {
             _ => row.goal(Goal::Below),
         });
     }
+    costs(table, "managed", (&ours, agent), "plain sudo", &base);
 }
