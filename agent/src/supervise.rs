@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// How often eligibility, proofs and old requests are looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -30,6 +30,9 @@ const TICK: Duration = Duration::from_millis(500);
 const THREADS: usize = 16;
 /// Stored grants that are not worth a thread.
 const ALONE: usize = 64;
+
+/// Grants that are put in force at once. systemd starts one unit after the other: more would only wait there.
+const STARTS: usize = 8;
 
 /// How long calls that were accepted, starts of grants, and the asking for ends may take once the agent was told to stop.
 const LAST_CALLS: Duration = Duration::from_secs(3);
@@ -284,6 +287,7 @@ async fn load() -> Result<Rc<Agent>, StartError> {
         looked: Cell::new(Some(now)),
         core: RefCell::new(Core::new(enrolled, state)),
         taking: tokio::sync::Mutex::new(()),
+        starts: Semaphore::new(STARTS),
         breaking: tokio::sync::Mutex::new(()),
         explaining: tokio::sync::Mutex::new(()),
         receivers: RefCell::new(Receivers::default()),

@@ -126,8 +126,16 @@ impl Agent {
         }
     }
 
-    /// Put a stored grant in force. Journal first: the receipt of its `grant` record is held for the whole of it.
+    /// Put a stored grant in force, when it is its turn: many at once would only keep each other from systemd until the
+    /// patience with it is over, and start none.
     pub(super) async fn activate(self: &Rc<Self>, jti: &str) {
+        self.core.borrow_mut().arming.insert(jti.to_owned());
+        let _turn = self.starts.acquire().await;
+        self.activate_now(jti).await;
+    }
+
+    /// Journal first: the receipt of its `grant` record is held for the whole of it.
+    pub(super) async fn activate_now(self: &Rc<Self>, jti: &str) {
         self.core.borrow_mut().arming.insert(jti.to_owned());
         let result = match self.record_activation(jti).await {
             Ok((file, receipt)) => self.arm(&file, &receipt).await,

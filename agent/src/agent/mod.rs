@@ -88,6 +88,8 @@ pub struct Agent {
     pub core: RefCell<Core>,
     /// Statements are taken one after the other, whoever brings them.
     pub taking: tokio::sync::Mutex<()>,
+    /// Turns to put a grant in force.
+    pub starts: tokio::sync::Semaphore,
     /// Held while a break-glass code is being used: none is used twice.
     pub breaking: tokio::sync::Mutex<()>,
     /// Held while the journal is read for somebody.

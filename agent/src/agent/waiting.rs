@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 
 /// How long the wait for the next start may overlook a suspend or a set clock.
 const STEP: Duration = Duration::from_secs(5);
+/// Between two questions to a name service that could not say.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Grants that were looked at and are still to be put by.
 const AHEAD: usize = 64;
 
@@ -207,8 +209,20 @@ impl Agent {
     }
 
     async fn start(self: &Rc<Self>, jti: &str) {
-        // The next agent starts what this one could not finish.
-        if !self.may_start(jti).await || self.stopping.get() {
+        // Before it is written that it begins: what has no turn before a stop is started by the next agent.
+        let _turn = loop {
+            let turn = self.starts.acquire().await;
+            match self.may_start(jti).await {
+                Some(true) => break turn,
+                Some(false) => return,
+                None => {
+                    // Others go first.
+                    drop(turn);
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            }
+        };
+        if self.stopping.get() {
             return;
         }
         let ready = {
@@ -227,7 +241,7 @@ impl Agent {
         if let Some(file) = ready {
             match grants::write(&file) {
                 // Room for it is taken when it begins, not while thousands wait for their start.
-                Ok(()) => Box::pin(self.activate(jti)).await,
+                Ok(()) => Box::pin(self.activate_now(jti)).await,
                 Err(e) => {
                     self.alert(&e.to_string());
                     self.finish(jti, Cause::NotArmed);
@@ -237,42 +251,35 @@ impl Agent {
     }
 
     /// Much may have changed since a grant was taken: its user must be eligible and the host must still allow it. Ends
-    /// what may not start. A name service that cannot say is asked again until the grant's end.
-    async fn may_start(self: &Rc<Self>, jti: &str) -> bool {
-        loop {
-            let (login, uid) = {
-                let core = self.core.borrow();
-                let Some(stored) = core.grants.get(jti) else {
-                    return false;
-                };
-                let Some(whole) = stored.whole() else {
-                    return false;
-                };
-                let over = clock::now().is_ok_and(|n| stored.deadline().passed(&core.state, n));
-                let allowed = self.ceiling();
-                let time_s = clock::now().map_or(u64::MAX, |n| core.state.mark.time(n));
-                let allowed = allowed.and_then(|c| accept::within(&whole.grant, &c, time_s));
-                let (login, uid) = (stored.file.login.clone(), stored.file.uid);
-                drop(core);
-                if over {
-                    self.finish(jti, Cause::Deadline);
-                    return false;
-                }
-                if let Err(why) = allowed {
-                    self.alert(&format!("grant {jti} is not started: {why}"));
-                    self.finish(jti, Cause::NotArmed);
-                    return false;
-                }
-                (login, uid)
+    /// what may not start. `None` when the name service cannot say.
+    async fn may_start(self: &Rc<Self>, jti: &str) -> Option<bool> {
+        let (login, uid) = {
+            let core = self.core.borrow();
+            let Some((stored, whole)) = core.grants.get(jti).and_then(|s| Some((s, s.whole()?)))
+            else {
+                return Some(false);
             };
-            match people::eligible(&login, uid).await {
-                Ok(true) => return true,
-                Ok(false) => {
-                    self.finish(jti, Cause::NotEligible);
-                    return false;
-                }
-                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            let over = clock::now().is_ok_and(|n| stored.deadline().passed(&core.state, n));
+            let allowed = self.ceiling();
+            let time_s = clock::now().map_or(u64::MAX, |n| core.state.mark.time(n));
+            let allowed = allowed.and_then(|c| accept::within(&whole.grant, &c, time_s));
+            let (login, uid) = (stored.file.login.clone(), stored.file.uid);
+            drop(core);
+            if over {
+                self.finish(jti, Cause::Deadline);
+                return Some(false);
             }
+            if let Err(why) = allowed {
+                self.alert(&format!("grant {jti} is not started: {why}"));
+                self.finish(jti, Cause::NotArmed);
+                return Some(false);
+            }
+            (login, uid)
+        };
+        let eligible = people::eligible(&login, uid).await.ok();
+        if eligible == Some(false) {
+            self.finish(jti, Cause::NotEligible);
         }
+        eligible
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod groups;
+mod jobs;
 pub mod processes;
 pub mod terminals;
 pub mod trusted;

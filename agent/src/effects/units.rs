@@ -4,10 +4,13 @@
 //! counted from `UserspaceTimestampMonotonic`, so daemon-reload and -reexec do not start it anew). PID 1 then runs
 //! `jit-end`, with or without an agent. See systemd.timer(5), org.freedesktop.systemd1(5).
 
+use super::jobs::Jobs;
 use crate::clock::Now;
 use crate::paths;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, proxy};
 
 /// How long systemd may take to start a unit of ours.
@@ -22,7 +25,7 @@ const END_AGAIN_US: u64 = 500_000;
     default_service = "org.freedesktop.systemd1",
     default_path = "/org/freedesktop/systemd1"
 )]
-trait Manager {
+pub(super) trait Manager {
     #[allow(clippy::type_complexity, reason = "the signature of systemd's method")]
     fn start_transient_unit(
         &self,
@@ -121,6 +124,8 @@ impl From<zbus::Error> for UnitError {
 #[derive(Clone)]
 pub struct Units {
     manager: ManagerProxy<'static>,
+    /// Listened to once somebody waits for one; `jit-end` never does.
+    jobs: Arc<OnceCell<Jobs>>,
 }
 
 /// When a grant's timer must elapse.
@@ -138,7 +143,10 @@ impl Units {
     pub async fn connect(bus: &Connection) -> Result<Self, UnitError> {
         let manager = ManagerProxy::new(bus).await?;
         manager.subscribe().await?;
-        Ok(Self { manager })
+        Ok(Self {
+            manager,
+            jobs: Arc::default(),
+        })
     }
 
     /// Start the timer that ends the grant. `n` counts the timers of one grant: an extension starts the next one
@@ -344,38 +352,20 @@ impl Units {
         Ok(units.into_iter().map(|u| u.0).collect())
     }
 
-    /// Queue a job and wait for its end. The signal is subscribed to before the job is made, so a fast job is not
-    /// missed.
+    /// Queue a job and wait for its end.
     async fn run_job<F>(&self, unit: &str, start: F) -> Result<(), UnitError>
     where
         F: AsyncFnOnce() -> zbus::Result<OwnedObjectPath>,
     {
-        use futures_util::StreamExt;
-        let mut removed = self.manager.receive_job_removed().await?;
+        let listen = || Jobs::listen(&self.manager);
+        let asked = self.jobs.get_or_try_init(listen).await?.ask();
         let job = start().await?;
-        let wait = async {
-            while let Some(signal) = removed.next().await {
-                let args = signal.args()?;
-                if args.job.as_str() == job.as_str() {
-                    return if args.result == "done" {
-                        Ok(())
-                    } else {
-                        Err(UnitError::Job {
-                            unit: unit.to_owned(),
-                            result: args.result.to_owned(),
-                        })
-                    };
-                }
-            }
-            Err(UnitError::Bus(zbus::Error::Failure(
-                "the bus closed".into(),
-            )))
-        };
-        match tokio::time::timeout(JOB_TIMEOUT, wait).await {
-            Ok(result) => result,
-            Err(_) => Err(UnitError::TimedOut {
-                unit: unit.to_owned(),
-            }),
+        let unit = unit.to_owned();
+        match tokio::time::timeout(JOB_TIMEOUT, asked.end_of(job.as_str())).await {
+            Ok(Some(result)) if result == "done" => Ok(()),
+            Ok(Some(result)) => Err(UnitError::Job { unit, result }),
+            Ok(None) => Err(zbus::Error::Failure("the bus closed".into()).into()),
+            Err(_) => Err(UnitError::TimedOut { unit }),
         }
     }
 }

@@ -123,13 +123,10 @@ impl Bench<'_> {
         });
         self.alice.ask(&held);
         if cause == Cause::Alone {
-            let script = format!(
-                "systemctl mask --quiet --runtime {UNITS}; systemctl kill --signal=KILL jit-agent.service; systemctl stop {UNITS}"
-            );
-            self.host.sh(&script).ok();
+            kill_agent(self.host);
         }
         let mut question = json!({
-            "op": "watch", "login": "alice", "group": "jit-admin", "cgroup": cgroup,
+            "op": "watch", "logins": ["alice"], "group": "jit-admin", "cgroups": [cgroup],
             "limit_ms": 10_000, "agent": cause != Cause::Alone,
         });
         match cause {
@@ -145,12 +142,23 @@ impl Bench<'_> {
         let said = self.watch.ask(&question);
         self.alice.ask(&json!({ "op": "reap" }));
         if cause == Cause::Alone {
-            let script =
-                format!("systemctl unmask --quiet --runtime {UNITS}; systemctl start {UNITS}");
-            self.host.sh(&script).ok();
-            places::wait_link(self.host);
+            start_agent(self.host);
         }
         grants::proof(self.host, &id, Duration::from_secs(10));
         said
     }
+}
+
+/// Kills the agent; nothing starts it again.
+pub fn kill_agent(host: &Host) {
+    let script = format!(
+        "systemctl mask --quiet --runtime {UNITS}; systemctl kill --signal=KILL jit-agent.service; systemctl stop {UNITS}"
+    );
+    host.sh(&script).ok();
+}
+
+pub fn start_agent(host: &Host) {
+    let script = format!("systemctl unmask --quiet --runtime {UNITS}; systemctl start {UNITS}");
+    host.sh(&script).ok();
+    places::wait_link(host);
 }

@@ -5,7 +5,7 @@
 //! Two hosts run: one as Debian ships it, one with the packages and `jitctl setup local`.
 //!
 //! `JIT_BENCH_QUICK=1` is a look at a tenth of the rounds, `JIT_BENCH_PART` names one part of: sudo, ending, footprint,
-//! thirteen, issuer, decision. What each row means is in docs/performance.md.
+//! thirteen, issuer, together, decision. What each row means is in docs/performance.md.
 // A step that fails ends the bench; there is no caller that could go on.
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@ mod places;
 mod stored;
 mod sudo;
 mod thirteen;
+mod together;
 
 use jit_tests::bench::Table;
 use places::Places;
@@ -41,12 +42,13 @@ fn main() {
 type Part = fn(&Places, &mut Table);
 
 fn outside() {
-    let parts: [(&str, Part); 6] = [
+    let parts: [(&str, Part); 7] = [
         ("sudo", sudo::measure),
         ("ending", ending::measure),
         ("footprint", footprint::measure),
         ("thirteen", thirteen::measure),
         ("issuer", issuer::measure),
+        ("together", together::measure),
         // Last: it leaves more grants than anyone has.
         ("decision", decision::measure),
     ];

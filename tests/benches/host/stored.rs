@@ -59,18 +59,28 @@ impl Mint {
         host.sh(&script).ok();
     }
 
-    /// Stores grants that live from `from_s` on for an hour. The agent reads them when it starts.
-    pub fn store(&mut self, count: usize, from_s: u64) {
+    /// Stores grants that live from `from_s` on for so long. The agent reads them when it starts. Returns their ids.
+    pub fn store(&mut self, count: usize, from_s: u64, life_s: u64) -> Vec<String> {
+        let mut ids = Vec::new();
         for _ in 0..count {
             let uid = FIRST_UID + self.stored / OF_ONE;
             self.stored += 1;
-            let file = self.next(from_s, uid);
+            let file = self.next(from_s, life_s, uid);
+            ids.push(file["jti"].as_str().unwrap().to_owned());
             let name = format!("var/lib/jit/grants/{}.json", file["jti"].as_str().unwrap());
             fs::write(self.root.join(name), file.to_string()).unwrap();
         }
+        ids
     }
 
-    fn next(&mut self, from_s: u64, uid: u64) -> Value {
+    /// The logins of those who hold the first so many.
+    pub fn holders(count: usize) -> Vec<String> {
+        let count = (count as u64).div_ceil(OF_ONE);
+        let uids = FIRST_UID..FIRST_UID + count;
+        uids.map(|uid| format!("p{uid}")).collect()
+    }
+
+    fn next(&mut self, from_s: u64, life_s: u64, uid: u64) -> Value {
         let login = format!("p{uid}");
         let uid = u32::try_from(uid).unwrap();
         let parts: Value = serde_json::from_str(self.like["bundle"].as_str().unwrap()).unwrap();
@@ -78,7 +88,7 @@ impl Mint {
         let request = URL_SAFE_NO_PAD.decode(parts["request"].as_str().unwrap());
         let request: Request = claims(&String::from_utf8(request.unwrap()).unwrap());
         let grant: Grant = claims(parts["grant"].as_str().unwrap());
-        let until_s = from_s + 3600;
+        let until_s = from_s + life_s;
         let (_, of) = request.sub.split_once('@').unwrap();
         let sub = format!("local:{uid}@{of}");
         let for_him = |mut details: Vec<Detail>| {
@@ -92,7 +102,7 @@ impl Mint {
             id: self.id(),
             sub: sub.clone(),
             authorization_details: for_him(request.authorization_details),
-            dur: 3600,
+            dur: life_s,
             not_before: from_s,
             ..request
         };

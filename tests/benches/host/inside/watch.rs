@@ -4,9 +4,11 @@
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Group, User, getgrouplist};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -21,21 +23,26 @@ use super::{number, words};
 /// Between two looks at what announces its end to nobody.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Waits for the end, and says how many milliseconds after its cause each part of the right was gone: after the moment
-/// `at_ms` of the clock, or after the start of the command `act`.
+/// Waits for the end of the right of all `logins` and of all processes in `cgroups`, and says how many milliseconds after its
+/// cause the last of each was gone: after the moment `at_ms` of the clock, or after the start of the command `act`.
 pub fn end(question: &Value) -> Result<Value, String> {
-    let login = question["login"].as_str().ok_or("no login")?;
-    let user = User::from_name(login).map_err(|e| e.to_string())?;
-    let user = user.ok_or("no such user")?;
+    let users = words(&question["logins"]);
+    let users = users.iter().map(|login| match User::from_name(login) {
+        Ok(Some(user)) => Ok(user),
+        Ok(None) => Err(format!("no user {login}")),
+        Err(e) => Err(e.to_string()),
+    });
+    let users = users.collect::<Result<Vec<_>, _>>()?;
     let group = question["group"].as_str().ok_or("no group")?;
     let group = Group::from_name(group).map_err(|e| e.to_string())?;
-    let group = group.ok_or("no such group")?.gid;
+    let group = group.ok_or("no such group")?;
     let limit = Duration::from_millis(number(&question["limit_ms"])?);
     let agent = question["agent"].as_bool().unwrap_or(true);
-    let cgroup = question["cgroup"].as_str().ok_or("no cgroup")?;
-    let held = held(cgroup)?;
-    if !is_member(login, user.gid, group)? {
-        return Err(format!("{login} is no member to begin with"));
+    let held = held(&words(&question["cgroups"]))?;
+    for user in &users {
+        if !is_member(user, group.gid)? {
+            return Err(format!("{} is no member to begin with", user.name));
+        }
     }
     let begun = match question["at_ms"].as_u64() {
         Some(at) => {
@@ -47,7 +54,7 @@ pub fn end(question: &Value) -> Result<Value, String> {
             let left = at.duration_since(SystemTime::now()).unwrap_or_default();
             Instant::now() + left
         }
-        None => act(&question["act"], &user)?,
+        None => act(&question["act"], users.first().ok_or("no user")?)?,
     };
     let ms = |at: Instant| {
         let late = at.saturating_duration_since(begun);
@@ -55,30 +62,34 @@ pub fn end(question: &Value) -> Result<Value, String> {
         (micros(late) - micros(early)) / 1000.0
     };
     let until = begun + limit;
-    let (right, membership, processes) = thread::scope(|scope| {
+    let (right, membership, file, processes) = thread::scope(|scope| {
         let right = scope.spawn(|| {
-            agent
-                .then(|| {
-                    until_true(until, "the right", || {
-                        has_no_right(login, user.uid.as_raw())
-                    })
-                })
-                .transpose()
+            let gone = || until_all(&users, until, "the right", has_no_right);
+            agent.then(gone).transpose()
         });
         let membership = scope.spawn(|| {
-            until_true(until, "the membership", || {
-                is_member(login, user.gid, group).map(|yes| !yes)
+            until_all(&users, until, "the membership", |user| {
+                is_member(user, group.gid).map(|yes| !yes)
+            })
+        });
+        // What the name service answers from; it answers when systemd has time for it.
+        let file = scope.spawn(|| {
+            until_all(&users, until, "the file of the membership", |user| {
+                let file = format!("/run/userdb/{}:{}.membership", user.name, group.name);
+                Ok(!Path::new(&file).exists())
             })
         });
         let processes = ended(&held, until);
         let panicked = "a watcher panicked";
         let right = right.join().map_err(|_| panicked)??;
         let membership = membership.join().map_err(|_| panicked)??;
-        Ok::<_, String>((right, membership, processes?))
+        let file = file.join().map_err(|_| panicked)??;
+        Ok::<_, String>((right, membership, file, processes?))
     })?;
     Ok(json!({
         "right_ms": right.map(ms),
         "membership_ms": ms(membership),
+        "file_ms": ms(file),
         "processes_ms": ms(processes),
         "processes": held.len(),
     }))
@@ -97,13 +108,17 @@ fn act(act: &Value, user: &User) -> Result<Instant, String> {
     Ok(begun)
 }
 
-/// Every process of the grant, held so that its end is seen and no other is taken for it.
-fn held(cgroup: &str) -> Result<Vec<OwnedFd>, String> {
+/// Every process of the grants, held so that its end is seen and no other is taken for it.
+fn held(cgroups: &[String]) -> Result<Vec<OwnedFd>, String> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|e| e.to_string())?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|e| e.to_string())?;
     let mut all = Vec::new();
-    for pid in members(cgroup)? {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or("no process number")?;
-        all.push(pidfd_open(pid, PidfdFlags::empty()).map_err(|e| e.to_string())?);
+    for cgroup in cgroups {
+        for pid in members(cgroup)? {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            let pid = pid.ok_or("no process number")?;
+            all.push(pidfd_open(pid, PidfdFlags::empty()).map_err(|e| e.to_string())?);
+        }
     }
     if all.is_empty() {
         return Err("no process runs with the grant".to_owned());
@@ -134,27 +149,29 @@ fn ended(held: &[OwnedFd], until: Instant) -> Result<Instant, String> {
     }
 }
 
-fn until_true(
+/// When it was over for the last of them. What is over stays so: one is looked at after the other.
+fn until_all(
+    users: &[User],
     until: Instant,
     what: &str,
-    over: impl Fn() -> Result<bool, String>,
+    over: impl Fn(&User) -> Result<bool, String>,
 ) -> Result<Instant, String> {
-    loop {
-        if over()? {
-            return Ok(Instant::now());
+    for user in users {
+        while !over(user)? {
+            if Instant::now() > until {
+                return Err(format!("{what} of {} is still there", user.name));
+            }
+            thread::sleep(LOOK);
         }
-        if Instant::now() > until {
-            return Err(format!("{what} is still there"));
-        }
-        thread::sleep(LOOK);
     }
+    Ok(Instant::now())
 }
 
-fn has_no_right(login: &str, uid: u32) -> Result<bool, String> {
+fn has_no_right(user: &User) -> Result<bool, String> {
     let request = Request::Open {
         subject: Subject {
-            login: login.into(),
-            uid,
+            login: user.name.as_str().into(),
+            uid: user.uid.as_raw(),
         },
         door: Door::Sudo,
         intent: false,
@@ -167,8 +184,8 @@ fn has_no_right(login: &str, uid: u32) -> Result<bool, String> {
     }
 }
 
-fn is_member(login: &str, primary: Gid, group: Gid) -> Result<bool, String> {
-    let login = CString::new(login).map_err(|e| e.to_string())?;
-    let groups = getgrouplist(&login, primary).map_err(|e| e.to_string())?;
+fn is_member(user: &User, group: Gid) -> Result<bool, String> {
+    let login = CString::new(user.name.as_str()).map_err(|e| e.to_string())?;
+    let groups = getgrouplist(&login, user.gid).map_err(|e| e.to_string())?;
     Ok(groups.contains(&group))
 }
