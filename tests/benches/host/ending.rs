@@ -46,8 +46,8 @@ pub fn measure(places: &Places, table: &mut Table) {
     };
     table.section("Deadline → everything gone, after the end that the grant names");
     let soon = Goal::AtMost(150.0);
-    bench.rows(table, Cause::Deadline, heeding(1), few(10), soon);
-    bench.rows(table, Cause::Deadline, heeding(10), few(10), soon);
+    bench.rows(table, Cause::Deadline, heeding(1), few(5), soon);
+    bench.rows(table, Cause::Deadline, heeding(10), few(5), soon);
     bench.rows(table, Cause::Deadline, heeding(100), few(5), soon);
     bench.rows(table, Cause::Alone, heeding(10), few(5), soon);
     bench.rows(
@@ -59,12 +59,12 @@ pub fn measure(places: &Places, table: &mut Table) {
     );
     table.section("`jitctl drop` → everything gone, after the start of the command");
     let soon = Goal::AtMost(250.0);
-    bench.rows(table, Cause::Drop, heeding(1), few(20), soon);
+    bench.rows(table, Cause::Drop, heeding(1), few(10), soon);
     bench.rows(table, Cause::Drop, heeding(10), few(10), soon);
     bench.rows(table, Cause::Drop, heeding(100), few(3), soon);
     table
         .section("`jitctl revoke` at the issuer → everything gone, after the start of the command");
-    bench.rows(table, Cause::Revocation, heeding(1), few(20), soon);
+    bench.rows(table, Cause::Revocation, heeding(1), few(10), soon);
     bench.rows(table, Cause::Revocation, heeding(10), few(10), soon);
     bench.rows(table, Cause::Revocation, heeding(100), few(3), soon);
 }

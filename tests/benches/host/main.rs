@@ -26,6 +26,8 @@ mod sudo;
 mod thirteen;
 mod together;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use jit_tests::bench::Table;
 use places::Places;
 
@@ -55,10 +57,15 @@ fn outside() {
     let wanted = std::env::var("JIT_BENCH_PART").ok();
     let mut table = Table::default();
     let places = Places::boot();
+    let mut broken = Vec::new();
     for (name, measure) in parts {
-        if wanted.as_ref().is_none_or(|part| part == name) {
-            measure(&places, &mut table);
+        let wanted = wanted.as_ref().is_none_or(|part| part == name);
+        // One part that breaks must not cost the figures of the others.
+        let part = AssertUnwindSafe(|| measure(&places, &mut table));
+        if wanted && catch_unwind(part).is_err() {
+            broken.push(name);
         }
     }
     table.finish(&wanted.map_or("host".to_owned(), |part| format!("host-{part}")));
+    assert!(broken.is_empty(), "parts that broke: {broken:?}");
 }
