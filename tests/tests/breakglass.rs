@@ -125,9 +125,12 @@ fn a_code_gives_one_grant_when_nobody_can_be_asked_and_everyone_is_told() {
     let grant = Grant::read(grants.first().expect("a grant"));
     assert_eq!(grant.id, *first);
     alice.run("sudo -n id").ok().says("uid=0(root)");
-    alice
-        .run("sudo -n sleep 1004 & sleep 0.5; pgrep -fx 'sleep 1004'")
-        .ok();
+    alice.run("sudo -n sleep 1004 & echo").ok();
+    host.wait_for(
+        "root's process",
+        Duration::from_secs(10),
+        "pgrep -u root -fx 'sleep 1004'",
+    );
     let kinds: Vec<Value> = records(&host)
         .into_iter()
         .filter(|r| r["grant"] == first.as_str() && r["decision"] == "allow")

@@ -97,12 +97,12 @@ fn life(release: Release) {
         version("9.");
     }
     let older = "dpkg --install /root/packages/jit-agent_*.deb";
-    host.sh("echo 2 >/var/lib/jit/format").ok();
+    host.sh("echo 3 >/var/lib/jit/format").ok();
     host.sh(older)
         .refused()
-        .says("has format 2, of a newer version");
+        .says("has format 3, of a newer version");
     version("9.");
-    host.sh("echo 1 >/var/lib/jit/format").ok();
+    host.sh("echo 2 >/var/lib/jit/format").ok();
     host.sh(older).ok();
     version("0.");
 

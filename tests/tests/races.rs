@@ -159,11 +159,15 @@ fn locks_and_a_crowd_of_processes_hold_up_no_end() {
     bob.run("kill %1").ok();
 
     // Even the lock of the endings itself, which only root can hold, is waited for only briefly.
-    let grant = elevate(&mut alice, "--for 5s");
+    let grant = elevate(&mut alice, "--for 10s");
     tick(&host, &mut alice, "/run/tick-lock");
     host.sh("systemd-run --quiet --unit=holder flock /var/lib/jit/end.lock sleep infinity")
         .ok();
-    host.wait_for("it is held", SOON, "! flock -n /var/lib/jit/end.lock true");
+    host.wait_for(
+        "it is held",
+        5 * SOON,
+        "! flock -n /var/lib/jit/end.lock true",
+    );
     ended_by(&host, "/run/tick-lock", grant.ends_at, SOON);
     host.sh("id -nG alice").ok().hides("jit-admin");
     host.sh("systemctl stop holder").ok();
@@ -342,9 +346,10 @@ fn a_membership_lives_exactly_as_long_as_a_grant_that_gives_it() {
         let before = live(&mut alice)[0].id.clone();
         alice
             .run(&format!(
-                "jitctl drop {before} >/dev/null & jitctl elevate --role logs --reason x && wait"
+                "jitctl drop {before} >/dev/null & d=$!; jitctl elevate --role logs --reason x && wait $d"
             ))
             .ok();
+        assert_eq!(live(&mut alice).len(), 1);
         host.sh("id -nG alice").ok().says(" adm");
     }
     alice.run("jitctl drop").ok();
@@ -373,7 +378,7 @@ fn a_membership_lives_exactly_as_long_as_a_grant_that_gives_it() {
     let mut rounds = 0;
     while rounds < 3 {
         alice
-            .run("for i in 1 2; do jitctl elevate --role logs --reason x --for 3s & done >/dev/null; wait")
+            .run("for i in 1 2; do jitctl elevate --role logs --reason x --for 5s & done >/dev/null; wait")
             .ok();
         let grants = live(&mut alice);
         assert_eq!(grants.len(), 2);

@@ -39,6 +39,13 @@ fn serials(host: &Host) -> Vec<u64> {
     all.iter().filter(is_revocation).map(serial).collect()
 }
 
+/// Root's own process is there.
+#[track_caller]
+fn runs(host: &Host, process: &str) {
+    let seen = format!("pgrep -u root -fx '{process}'");
+    host.wait_for("root's process", Duration::from_secs(10), &seen);
+}
+
 fn health(host: &Host, part: &str) -> String {
     let status = host.run(&["jitctl", "status", "--json"]);
     status.json()["health"][part]
@@ -72,9 +79,8 @@ fn a_host_is_elevated_and_revoked_over_a_network_that_fails() {
 
         // Revoked from the issuer's host: right, membership and processes.
         let grant = elevate(&mut alice, "--for 10m");
-        alice
-            .run("sudo -n sleep 1001 & sleep 0.5; pgrep -x sleep")
-            .ok();
+        alice.run("sudo -n sleep 1001 & echo").ok();
+        runs(host, "sleep 1001");
         issuer
             .run(&["jitctl", "revoke", &grant.id, "--reason", "the test"])
             .ok();
@@ -100,9 +106,8 @@ fn a_host_is_elevated_and_revoked_over_a_network_that_fails() {
         let start = SystemTime::now();
         let life = Duration::from_secs(MAX_STALE + 15);
         let grant = elevate(&mut alice, &format!("--for {}s", life.as_secs()));
-        alice
-            .run("sudo -n sleep 1002 & sleep 0.5; pgrep -fx 'sleep 1002'")
-            .ok();
+        alice.run("sudo -n sleep 1002 & echo").ok();
+        runs(host, "sleep 1002");
         cable.cut();
         issuer
             .run(&["jitctl", "revoke", &grant.id, "--reason", "while cut"])

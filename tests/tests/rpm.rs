@@ -104,13 +104,13 @@ fn life(release: Release) {
     }
     // Down is refused where the older one could not read the state, and then nothing at all is changed.
     let agent = pid(&host);
-    for format in ["2", "x", ""] {
+    for format in ["3", "x", ""] {
         host.sh(&format!("echo {format} >/var/lib/jit/format")).ok();
         host.sh(older).refused().says("of a newer version");
         version("9.0");
     }
     assert_eq!(pid(&host), agent);
-    host.sh("echo 1 >/var/lib/jit/format").ok();
+    host.sh("echo 2 >/var/lib/jit/format").ok();
     host.sh(older).ok();
     version(own);
     holder.noticed_nothing();

@@ -92,12 +92,17 @@ fn what_was_altered_while_it_waited_never_starts() {
     forged(&host, &moved);
 
     // Altered while the agent runs, which has verified it before: it does so again.
-    let (good, starts) = schedule(&mut alice, "+5s");
-    let (altered, _) = schedule(&mut alice, "+5s");
-    let (gone, _) = schedule(&mut alice, "+5s");
+    let (good, starts) = schedule(&mut alice, "+15s");
+    let (altered, _) = schedule(&mut alice, "+15s");
+    let (gone, _) = schedule(&mut alice, "+15s");
     forge(&host, &altered);
     host.run(&["rm", &file(&gone)]).ok();
-    wait_until(starts + Duration::from_secs(1));
+    wait_until(starts);
+    host.wait_for(
+        "it is in force",
+        Duration::from_secs(20),
+        "id -nG alice | grep -q jit-admin",
+    );
     alice.run("sudo -n id -u").ok().says("0");
     let status = alice.run("jitctl status --json").ok().json();
     let live = status["grants"].as_array().unwrap();
@@ -146,11 +151,12 @@ fn a_revocation_ends_what_waits_whatever_it_names() {
             };
             host.run(&["jitctl", "revoke", &named, "--reason", "enough"])
                 .ok();
+            let revoked = SystemTime::now();
             let all = never_started(&host, &grant, "revoked");
             let end = all.iter().rfind(|r| r["type"] == "end").unwrap();
             // What it was asked for is known also where nobody had looked at it.
             assert_eq!(end["reason"], "later", "{end}");
-            wait_until(given + Duration::from_secs(1));
+            wait_until(revoked + Duration::from_secs(1));
         }
     }
     host.run(&["jitctl", "log", "verify"]).ok();

@@ -3,17 +3,18 @@
 use super::{Agent, Outcome};
 use crate::clock::{self, Now};
 use crate::deadline::Deadline;
+use crate::effects::groups;
 use crate::effects::units::TimerAt;
-use crate::effects::{files, groups};
-use crate::ending::{memberships, proof_path};
+use crate::ending::memberships;
 use crate::paths;
 use crate::store::grants::{self, Cause, GrantFile, Phase};
 use journal::{Receipt, Record, kind};
 use settings::ceiling::Ceiling;
-use statement::claims::Mode;
+use statement::claims::{Grant, Mode};
 use statement::detail::{Detail, OnEnd};
 use statement::risk::ROOT_EQUAL;
 use statement::verify::VerifiedGrant;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +25,17 @@ const TIMER_GRACE: Duration = Duration::from_millis(500);
 /// How long systemd may take to start timer and unit.
 pub(super) const UNITS_PATIENCE: Duration = Duration::from_secs(6);
 
-/// How long others may give and take memberships before a grant is not given.
+/// How long other programs may give and take memberships before a grant is not given.
 const GROUPS_PATIENCE: Duration = Duration::from_secs(3);
 
 const ENDED_MEANWHILE: &str = "it ended while it was being put in force";
+
+/// Every group that a grant gives, each once.
+pub(super) fn groups_of(claims: &Grant) -> Vec<String> {
+    let details = claims.authorization_details.iter();
+    let all: BTreeSet<String> = details.flat_map(|d| d.groups.clone()).collect();
+    all.into_iter().collect()
+}
 
 /// The plain file of a grant that was just taken.
 pub(super) fn file_of(
@@ -38,13 +46,6 @@ pub(super) fn file_of(
     now: Now,
 ) -> GrantFile {
     let claims = grant.claims();
-    let mut groups: Vec<String> = claims
-        .authorization_details
-        .iter()
-        .flat_map(|d| d.groups.clone())
-        .collect();
-    groups.sort();
-    groups.dedup();
     let report = claims
         .authorization_details
         .iter()
@@ -60,7 +61,7 @@ pub(super) fn file_of(
         login,
         uid,
         role: claims.role.clone(),
-        groups,
+        groups: groups_of(claims),
         on_end: if report { OnEnd::Report } else { OnEnd::Kill },
         from_s: claims.nbf,
         until_s: claims.exp,
@@ -142,8 +143,7 @@ impl Agent {
             Err(e) => Err(e),
         };
         if result.is_err() {
-            // What an end proved meanwhile was not yet true: that of below follows.
-            let _ = files::remove(&proof_path(jti));
+            self.outlast_end(jti).await;
         }
         self.core.borrow_mut().arming.remove(jti);
         match result {
@@ -162,7 +162,7 @@ impl Agent {
                 );
                 self.settle(jti, Outcome::Broken(why));
                 // Whoever closed it meanwhile left the taking away to us.
-                self.close(jti, Cause::NotArmed);
+                self.close(jti, self.cause_now(jti, Cause::NotArmed));
                 self.make_gone(jti);
             }
         }
@@ -239,12 +239,10 @@ impl Agent {
         self.start_units(file, recorded).await?;
         self.still_arming(&file.jti)?;
         join_groups(file, self.ceiling()?).await?;
+        self.still_arming(&file.jti)?;
         let active = {
             let mut core = self.core.borrow_mut();
             let stored = core.grants.get_mut(&file.jti).ok_or("it is gone")?;
-            if stored.file.phase != Phase::Arming {
-                return Err(ENDED_MEANWHILE.into());
-            }
             stored.file.phase = Phase::Active;
             stored.file.clone()
         };
@@ -281,8 +279,11 @@ impl Agent {
     /// A drop, a revocation or the deadline may have come meanwhile.
     fn still_arming(&self, jti: &str) -> Result<(), String> {
         let core = self.core.borrow();
+        let now = clock::now().map_err(|e| e.to_string())?;
         match core.grants.get(jti) {
-            Some(s) if s.file.phase == Phase::Arming => Ok(()),
+            Some(s) if s.file.phase == Phase::Arming && !s.deadline().passed(&core.state, now) => {
+                Ok(())
+            }
             _ => Err(ENDED_MEANWHILE.into()),
         }
     }
@@ -344,16 +345,26 @@ fn scope(details: &[Detail]) -> serde_json::Value {
 }
 
 /// Give every membership of the grant, and see each in the name service. The grant's file says already that it needs them.
+///
+/// PID 1 may end the grant in the midst of this. The mark of that end is set before it looks, and looked for here when all
+/// was given: one of the two sees the other. Whoever gets an error has it ended once more.
 pub(super) async fn join_groups(file: &GrantFile, ceiling: Arc<Ceiling>) -> Result<(), String> {
-    let (login, wanted) = (file.login.clone(), file.groups.clone());
+    // One after the other here, so that the patience is for other programs.
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let (jti, login, wanted) = (file.jti.clone(), file.login.clone(), file.groups.clone());
+    let turn = TURN.lock().await;
     let lock = memberships::lock(GROUPS_PATIENCE).await;
     let lock = lock.map_err(|e| format!("{}: {e}", paths::END_LOCK))?;
     tokio::task::spawn_blocking(move || {
-        let _held = lock;
+        let _held = (turn, lock);
         refuse_twins(&wanted, &ceiling)?;
-        wanted
-            .iter()
-            .try_for_each(|g| groups::add(&login, g).map(drop).map_err(|e| e.to_string()))
+        for group in &wanted {
+            groups::add(&login, group).map_err(|e| e.to_string())?;
+        }
+        match memberships::is_ending(&jti) {
+            true => Err(ENDED_MEANWHILE.into()),
+            false => Ok(()),
+        }
     })
     .await
     .map_err(|e| e.to_string())?

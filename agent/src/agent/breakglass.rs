@@ -234,7 +234,8 @@ impl Agent {
         self.keep(&grant, login, peer.uid)?;
         let agent = self.clone();
         let jti = id.clone();
-        tokio::task::spawn_local(async move { agent.activate(&jti).await });
+        // Others' starts do not hold up an emergency.
+        tokio::task::spawn_local(async move { agent.activate_now(&jti).await });
         Ok(id)
     }
 

@@ -4,7 +4,7 @@
 use super::{Agent, people};
 use crate::clock;
 use crate::effects::processes;
-use crate::ending::{self, Proof};
+use crate::ending::{self, Proof, memberships};
 use crate::paths;
 use crate::store::grants::{self, Cause, Phase};
 use journal::kind;
@@ -88,6 +88,20 @@ impl Agent {
                 return false;
             }
         }
+    }
+
+    /// Wait, within limits, for an end that runs already while the grant is put in force, and drop what it proved: that was
+    /// not yet true. Another end has to follow.
+    pub(super) async fn outlast_end(&self, jti: &str) {
+        let until = tokio::time::Instant::now() + PROOF_PATIENCE;
+        let runs = || {
+            let proven = ending::read_proof(jti).ok().flatten();
+            memberships::is_ending(jti) && !proven.is_some_and(|p| p.done)
+        };
+        while runs() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let _ = crate::effects::files::remove(&ending::proof_path(jti));
     }
 
     /// Wait, within limits, until everything that was being ended has ended: for a process that ends soon itself.

@@ -229,22 +229,32 @@ impl Agent {
             // A ceiling that cannot be read names no group.
             let ceiling = self.ceiling().unwrap_or_default();
             let joined = join_groups(&file, ceiling).await;
-            let live = {
-                let mut core = self.core.borrow_mut();
-                core.arming.remove(&jti);
-                core.owed.remove(&jti);
+            let live = || {
+                let core = self.core.borrow();
                 let found = core.grants.get(&jti);
                 found.is_some_and(|s| s.file.phase == Phase::Active)
             };
+            let given = joined.is_ok() && live();
+            if !given {
+                self.outlast_end(&jti).await;
+            }
+            {
+                let mut core = self.core.borrow_mut();
+                core.arming.remove(&jti);
+                core.owed.remove(&jti);
+            }
             // Whoever waits for the end of all starts.
             self.changed.notify_waiters();
-            if let Err(why) = &joined {
-                self.alert(&format!(
-                    "grant {jti} could not be put in force again: {why}"
-                ));
-                self.close(&jti, Cause::NotArmed);
+            if let (Err(why), true) = (&joined, live()) {
+                let cause = self.cause_now(&jti, Cause::NotArmed);
+                if cause == Cause::NotArmed {
+                    self.alert(&format!(
+                        "grant {jti} could not be put in force again: {why}"
+                    ));
+                }
+                self.close(&jti, cause);
             }
-            if !live || joined.is_err() {
+            if !given {
                 self.make_gone(&jti);
             }
         }

@@ -3,6 +3,7 @@
 //! on disk and is verified anew when the grant starts.
 
 use super::accept::{self, Marks};
+use super::activate::groups_of;
 use super::extend::continues;
 use crate::deadline::Deadline;
 use crate::decide::View;
@@ -325,6 +326,8 @@ impl Whole {
             && self.grant.request().id == file.request
             && claims.nbf == file.from_s
             && self.newest().claims().exp == file.until_s
+            && claims.role == file.role
+            && groups_of(claims) == file.groups
             && claims
                 .authorization_details
                 .iter()

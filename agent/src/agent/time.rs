@@ -49,7 +49,8 @@ impl Agent {
             let over = core
                 .grants
                 .values()
-                .filter(|s| s.file.phase == Phase::Active && s.deadline().passed(&core.state, now));
+                .filter(|s| matches!(s.file.phase, Phase::Active | Phase::Arming))
+                .filter(|s| s.deadline().passed(&core.state, now));
             over.map(|s| s.file.jti.clone()).collect()
         };
         for id in over {

@@ -106,7 +106,8 @@ impl Agent {
             }
         }
         let mut core = self.core.borrow_mut();
-        if !core.grants.values().any(Stored::is_unread) {
+        let waits = |s: &Stored| s.is_unread() && s.file.phase == Phase::Waiting;
+        if !core.grants.values().any(waits) {
             core.unheard = None;
         }
     }
@@ -119,8 +120,11 @@ impl Agent {
                 return;
             }
         };
-        if let Ok(stored) = stored {
-            self.core.borrow_mut().grants.insert(id.to_owned(), stored);
+        if let Ok(mut stored) = stored {
+            let mut core = self.core.borrow_mut();
+            // The journal may know of a use that the file does not.
+            stored.file.used |= core.grants.get(id).is_some_and(|s| s.file.used);
+            core.grants.insert(id.to_owned(), stored);
         }
         if let Some(cause) = against {
             self.finish(id, cause);

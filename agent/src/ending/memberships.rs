@@ -97,7 +97,9 @@ pub fn mark(jti: &str) -> std::io::Result<()> {
         .map(drop)
 }
 
-fn is_ending(jti: &str) -> bool {
+/// Has an end of this grant begun, or left its proof?
+#[must_use]
+pub fn is_ending(jti: &str) -> bool {
     proof_path(jti).exists() || std::path::Path::new(paths::ENDING_DIR).join(jti).exists()
 }
 
