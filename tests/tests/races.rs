@@ -396,6 +396,30 @@ fn a_membership_lives_exactly_as_long_as_a_grant_that_gives_it() {
     }
 }
 
+#[test]
+fn a_grant_that_ends_while_it_is_put_in_force_leaves_nothing() {
+    const ROUNDS: u32 = 20;
+    let (host, mut alice) = prepared();
+    for round in 1..=ROUNDS {
+        // The end is the next whole second, and comes at another moment of the start each time.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let next = UNIX_EPOCH + Duration::from_secs(now.as_secs() + 2);
+        wait_until(next - round * Duration::from_millis(8));
+        alice.run("jitctl elevate --role logs --reason x --for 1s >/dev/null 2>&1; true");
+        nothing_left(&host, 3 * LATER);
+    }
+    let all = records(&host);
+    let count = |kind: &str| all.iter().filter(|r| r["type"] == kind).count();
+    assert_eq!(count("end"), count("proof"));
+    let given = all
+        .iter()
+        .filter(|r| r["type"] == "grant" && r["decision"] == "allow");
+    assert!(given.count() >= 5);
+    for record in all.iter().filter(|r| r["type"] == "proof") {
+        assert_eq!(record["decision"], "proven", "{record}");
+    }
+}
+
 /// Delivers a statement as the link does, and opens another connection a moment later, which says the same again.
 const TWO_LINKS: &str = r#"
 import pwd

@@ -77,9 +77,6 @@ pub fn grant<'a>(grant: &VerifiedGrant, with: &Against<'a>) -> Result<Answers<'a
             claims.iat - time
         ));
     }
-    if claims.exp <= time {
-        return Err("its time is over".into());
-    }
     never(grant, with)?;
     Ok(answers)
 }
@@ -89,10 +86,14 @@ pub fn grant<'a>(grant: &VerifiedGrant, with: &Against<'a>) -> Result<Answers<'a
 /// # Errors
 /// One sentence.
 pub fn never(grant: &VerifiedGrant, with: &Against<'_>) -> Result<(), Refusal> {
+    let time = with.state.mark.time(with.now);
+    if grant.claims().exp <= time {
+        return Err("its time is over".into());
+    }
     if grant.claims().iat < with.state.closed_before {
         return Err("it was made before revocations that this host no longer holds".into());
     }
-    within(grant, with.ceiling, with.state.mark.time(with.now))?;
+    within(grant, with.ceiling, time)?;
     if let Some(r) = with
         .state
         .revoked
