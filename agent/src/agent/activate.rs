@@ -142,9 +142,7 @@ impl Agent {
             Ok((file, receipt)) => self.arm(&file, &receipt).await,
             Err(e) => Err(e),
         };
-        if result.is_err() {
-            self.outlast_end(jti).await;
-        }
+        let early = result.is_err() && self.outlast_end(jti).await;
         self.core.borrow_mut().arming.remove(jti);
         match result {
             Ok(()) => {
@@ -163,7 +161,7 @@ impl Agent {
                 self.settle(jti, Outcome::Broken(why));
                 // Whoever closed it meanwhile left the taking away to us.
                 self.close(jti, self.cause_now(jti, Cause::NotArmed));
-                self.make_gone(jti);
+                self.make_gone_again(jti, early);
             }
         }
     }

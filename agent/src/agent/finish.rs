@@ -91,17 +91,30 @@ impl Agent {
     }
 
     /// Wait, within limits, for an end that runs already while the grant is put in force, and drop what it proved: that was
-    /// not yet true. Another end has to follow.
-    pub(super) async fn outlast_end(&self, jti: &str) {
+    /// not yet true. Returns whether there was one, for [`Self::make_gone_again`].
+    pub(super) async fn outlast_end(&self, jti: &str) -> bool {
+        if !memberships::is_ending(jti) {
+            return false;
+        }
         let until = tokio::time::Instant::now() + PROOF_PATIENCE;
         let runs = || {
             let proven = ending::read_proof(jti).ok().flatten();
-            memberships::is_ending(jti) && !proven.is_some_and(|p| p.done)
+            !proven.is_some_and(|p| p.done)
         };
         while runs() && tokio::time::Instant::now() < until {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let _ = crate::effects::files::remove(&ending::proof_path(jti));
+        true
+    }
+
+    /// [`Self::make_gone`], also where an end came too early and its proof was dropped: until systemd has done with that one
+    /// it runs no other, so this one is run here.
+    pub(super) fn make_gone_again(self: &Rc<Self>, jti: &str, early: bool) {
+        self.make_gone(jti);
+        if early {
+            self.run_jit_end(jti, "the end before it came too early");
+        }
     }
 
     /// Wait, within limits, until everything that was being ended has ended: for a process that ends soon itself.

@@ -235,9 +235,7 @@ impl Agent {
                 found.is_some_and(|s| s.file.phase == Phase::Active)
             };
             let given = joined.is_ok() && live();
-            if !given {
-                self.outlast_end(&jti).await;
-            }
+            let early = !given && self.outlast_end(&jti).await;
             {
                 let mut core = self.core.borrow_mut();
                 core.arming.remove(&jti);
@@ -255,7 +253,7 @@ impl Agent {
                 self.close(&jti, cause);
             }
             if !given {
-                self.make_gone(&jti);
+                self.make_gone_again(&jti, early);
             }
         }
     }
