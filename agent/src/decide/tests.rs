@@ -1,3 +1,5 @@
+mod cost;
+
 use super::*;
 use crate::store::state::Mark;
 use proptest::prelude::*;
