@@ -7,7 +7,10 @@ use super::{Agent, Core, Stored, accept, people};
 use crate::clock;
 use crate::deadline::Deadline;
 use crate::store::grants::{self, Cause, Phase};
+use crate::store::state::State;
 use crate::supervise;
+use statement::claims::Revocation;
+use statement::verify::HostIdentity;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -56,20 +59,30 @@ impl Core {
         }
     }
 
-    /// Why this verified grant may not stay.
     fn speaks_against(&self, stored: &Stored) -> Option<Cause> {
         let Some(enrolled) = &self.enrolled else {
             return Some(Cause::NotArmed);
         };
         let unheard = self.unheard.iter().flatten();
-        let mut revoked = self.state.revoked.iter().chain(unheard);
-        if revoked.any(|r| stored.revoked_by(r, &enrolled.me)) {
-            return Some(Cause::Revoked);
-        }
-        let epoch = stored.epoch();
-        let stands = epoch.is_some_and(|epoch| self.state.stands(epoch, &stored.file.jti));
-        (!stands).then_some(Cause::Untrusted)
+        speaks_against(stored, &enrolled.me, &self.state, unheard)
     }
+}
+
+/// Why this verified grant may not stay. `unheard`: revocations that came while nobody had looked at it, also those that
+/// the state has forgotten since.
+pub(super) fn speaks_against<'a>(
+    stored: &Stored,
+    me: &HostIdentity,
+    state: &'a State,
+    unheard: impl Iterator<Item = &'a Revocation>,
+) -> Option<Cause> {
+    let mut revoked = state.revoked.iter().chain(unheard);
+    if revoked.any(|r| stored.revoked_by(r, me)) {
+        return Some(Cause::Revoked);
+    }
+    let epoch = stored.epoch();
+    let stands = epoch.is_some_and(|epoch| state.stands(epoch, &stored.file.jti));
+    (!stands).then_some(Cause::Untrusted)
 }
 
 impl Agent {

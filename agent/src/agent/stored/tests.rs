@@ -1,5 +1,8 @@
 use super::*;
+use crate::agent::waiting::speaks_against;
+use crate::clock::Now;
 use crate::store::grants::Cause;
+use crate::store::state::State;
 use statement::detail::OnEnd;
 
 fn waiting(signed: Signed) -> Stored {
@@ -42,26 +45,52 @@ fn put_by() -> Stored {
     })))
 }
 
-#[test]
-fn what_was_put_by_is_ended_by_whatever_a_revocation_names() {
-    let me = HostIdentity {
+fn me() -> HostIdentity {
+    HostIdentity {
         host: "h".into(),
         groups: Vec::new(),
         key: statement::sign::Signer::generate().unwrap().0.public(),
+    }
+}
+
+fn revocation(target: Target, iat: u64) -> Revocation {
+    Revocation {
+        ver: 1,
+        iss: "i".into(),
+        iat,
+        exp: iat + 1000,
+        epoch: 1,
+        serial: 1,
+        prev: String::new(),
+        target,
+        reason: "no".into(),
+    }
+}
+
+/// It came while nobody had looked at the grant, and the state forgot it before somebody did.
+#[test]
+fn a_revocation_that_came_unheard_counts_when_the_grant_is_looked_at() {
+    let now = Now {
+        wall_ms: 1_500_000,
+        boot_ns: 9,
+        mono_us: 9,
     };
+    let state = State::new("", 1, "b", now);
+    let came = revocation(Target::Sub("local:1001@h".into()), 1200);
+    assert!(!waiting(Signed::Unread).revoked_by(&came, &me()));
+    let against =
+        |state, heard: &[Revocation]| speaks_against(&put_by(), &me(), state, &mut heard.iter());
+    assert_eq!(against(&state, &[came]), Some(Cause::Revoked));
+    assert_eq!(against(&state, &[]), None);
+    let later = State::new("", 2, "b", now);
+    assert_eq!(against(&later, &[]), Some(Cause::Untrusted));
+}
+
+#[test]
+fn what_was_put_by_is_ended_by_whatever_a_revocation_names() {
+    let me = me();
     let revoked = |stored: &Stored, target: &Target, iat: u64| {
-        let revocation = Revocation {
-            ver: 1,
-            iss: "i".into(),
-            iat,
-            exp: iat + 1000,
-            epoch: 1,
-            serial: 1,
-            prev: String::new(),
-            target: target.clone(),
-            reason: "no".into(),
-        };
-        stored.revoked_by(&revocation, &me)
+        stored.revoked_by(&revocation(target.clone(), iat), &me)
     };
     // What ends what was given before it, and not what was given later.
     for target in [Target::Sub("local:1001@h".into()), Target::Host("h".into())] {
