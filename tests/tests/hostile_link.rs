@@ -193,15 +193,6 @@ fn the_issuers_own_grant_key_gives_no_right_that_the_host_did_not_ask_for() {
             "wider than its request",
         ),
         grants(
-            "already over",
-            with(&|g| {
-                g.iat -= 100;
-                g.nbf -= 100;
-                g.exp -= 100;
-            }),
-            "its time is over",
-        ),
-        grants(
             "from the future",
             with(&|g| {
                 g.iat = far;
@@ -362,6 +353,28 @@ fn the_issuers_own_grant_key_gives_no_right_that_the_host_did_not_ask_for() {
     alice.run("sudo -n id -u").ok().says("0");
     alice.run("sudo -n id").refused().hides("uid=0");
     drop_all(&host, &mut alice);
+
+    // One that comes after its end is the issuer's one answer all the same: who waits is told, and no other is taken.
+    let request = ask(&mut alice, &mut link, "30s");
+    let good = honest(&like, &request);
+    let mut over = good.clone();
+    over.iat -= 100;
+    over.nbf -= 100;
+    over.exp -= 100;
+    let late = [
+        grants(
+            "already over",
+            bundle(&sign(&over), &request),
+            "its time is over",
+        ),
+        grants(
+            "the right one behind it",
+            bundle(&sign(&good), &request),
+            "no open request",
+        ),
+    ];
+    all_refused(&host, &mut link, &late);
+    nothing_given(&host, &mut alice);
 }
 
 #[test]
