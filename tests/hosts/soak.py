@@ -55,8 +55,8 @@ def alice(dice):
         else:
             do("refused use", (1,), "sudo", "-n", "true", user="alice")
         if dice.random() < 0.9:
-            # Killed: it held the group of a grant that ended that moment, on a machine too busy to answer it first.
-            do("drop", (0, 6, 137), "jitctl", "drop", "--all", user="alice")
+            # Terminated or killed: it held the group of a grant that ended that moment, on a machine too busy to answer it first.
+            do("drop", (0, 6, 137, 143), "jitctl", "drop", "--all", user="alice")
         else:
             still(min(seconds, 6))
             run("jitctl", "drop", "--all", user="alice")
