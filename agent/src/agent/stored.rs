@@ -110,6 +110,13 @@ impl Whole {
     pub fn newest(&self) -> &VerifiedGrant {
         self.later.last().unwrap_or(&self.grant)
     }
+
+    /// Is it a grant for one use (`once`)?
+    #[must_use]
+    pub fn is_for_one_use(&self) -> bool {
+        let mut details = self.grant.claims().authorization_details.iter();
+        details.any(|d| d.once)
+    }
 }
 
 impl Stored {

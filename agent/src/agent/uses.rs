@@ -139,12 +139,7 @@ impl Agent {
         }
         let stored = core.grants.get(jti).ok_or_else(ended)?;
         let whole = stored.whole().ok_or_else(ended)?;
-        let once = whole
-            .grant
-            .claims()
-            .authorization_details
-            .iter()
-            .any(|d| d.once);
+        let once = whole.is_for_one_use();
         let end = stored.deadline();
         let until = gate::Deadline {
             wall_s: end.wall_s,

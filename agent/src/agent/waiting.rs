@@ -37,16 +37,12 @@ impl Core {
         let Some(stored) = self.grants.get(jti) else {
             return false;
         };
-        let once = |whole: &Whole| {
-            let mut details = whole.grant.claims().authorization_details.iter();
-            details.any(|d| d.once)
-        };
         match stored.whole() {
-            Some(whole) => once(whole),
+            Some(whole) => whole.is_for_one_use(),
             // What is not believed does not start either.
             None => self
                 .again(stored)
-                .is_ok_and(|s| s.whole().is_some_and(once)),
+                .is_ok_and(|s| s.whole().is_some_and(Whole::is_for_one_use)),
         }
     }
 
