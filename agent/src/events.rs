@@ -8,7 +8,7 @@ use crate::clock::{self, Now};
 use crate::local::Local;
 use crate::metrics::Counts;
 use crate::paths;
-use journal::{HostKey, Identity, Journal, Receipt, Record, Timestamp, kind};
+use journal::{Draft, HostKey, Identity, Journal, Receipt, Record, Timestamp, kind};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt;
@@ -42,18 +42,17 @@ impl fmt::Display for NotRecorded {
 
 impl std::error::Error for NotRecorded {}
 
+type Reply = oneshot::Sender<Result<Receipt, NotRecorded>>;
+
 enum Job {
-    Write(Box<Write>),
+    /// Without a reply nobody waits: try until it is written.
+    Write(Box<Draft>, Option<Reply>),
     /// What [`Journal::prune`] takes.
-    Prune(u64, u64, Box<Write>),
+    Prune(u64, u64, Box<Record>, Reply),
+    /// Nobody waits, and it can never be stored.
+    Unfit,
     /// Answered when everything before it was tried once.
     Barrier(oneshot::Sender<()>),
-}
-
-struct Write {
-    record: Record,
-    /// `None`: nobody waits, try until it is written.
-    reply: Option<oneshot::Sender<Result<Receipt, NotRecorded>>>,
 }
 
 /// Handle to the journal thread.
@@ -123,7 +122,9 @@ impl Log {
         if self.waiting.load(Ordering::Relaxed) >= QUEUE {
             return Err(NotRecorded("too many records wait for the disk".into()));
         }
-        self.ask(record, Job::Write).await
+        let draft = Draft::new(&record).map_err(|e| NotRecorded(e.to_string()))?;
+        self.ask(|reply| Job::Write(Box::new(draft), Some(reply)))
+            .await
     }
 
     /// Give up all entries below `first`, as [`journal::prunable`] named it; `record` says so in the journal.
@@ -136,21 +137,13 @@ impl Log {
         keep_days: u64,
         record: Record,
     ) -> Result<Receipt, NotRecorded> {
-        self.ask(record, |write| Job::Prune(first, keep_days, write))
+        self.ask(|reply| Job::Prune(first, keep_days, Box::new(record), reply))
             .await
     }
 
-    async fn ask(
-        &self,
-        record: Record,
-        job: impl FnOnce(Box<Write>) -> Job,
-    ) -> Result<Receipt, NotRecorded> {
+    async fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Result<Receipt, NotRecorded> {
         let (reply, answer) = oneshot::channel();
-        let write = Write {
-            record,
-            reply: Some(reply),
-        };
-        self.hand_over(job(Box::new(write)));
+        self.hand_over(job(reply));
         // A writer that has stopped drops the sender.
         answer
             .await
@@ -171,11 +164,10 @@ impl Log {
 
     /// Append as soon as possible; nobody waits. For endings, refusals and reports.
     pub fn later(&self, record: Record) {
-        let write = Write {
-            record,
-            reply: None,
-        };
-        self.hand_over(Job::Write(Box::new(write)));
+        self.hand_over(match Draft::new(&record) {
+            Ok(draft) => Job::Write(Box::new(draft), None),
+            Err(_) => Job::Unfit,
+        });
     }
 
     fn hand_over(&self, job: Job) {
@@ -224,7 +216,7 @@ struct Writer {
     waiting: Arc<AtomicUsize>,
     next: watch::Sender<u64>,
     journal: Option<Journal>,
-    backlog: VecDeque<Record>,
+    backlog: VecDeque<Draft>,
     trouble: Arc<Mutex<Option<String>>>,
     counts: Arc<Mutex<Counts>>,
     loud: broadcast::Sender<Loud>,
@@ -254,26 +246,34 @@ impl Writer {
             };
             self.flush_backlog();
             if let Some(first) = first {
-                let mut writes = Vec::new();
+                let (mut drafts, mut replies) = (Vec::new(), Vec::new());
                 let mut barriers = Vec::new();
                 let mut prunes = Vec::new();
                 for job in std::iter::once(first).chain(rx.try_iter().take(BATCH - 1)) {
                     self.waiting.fetch_sub(1, Ordering::Relaxed);
                     match job {
-                        Job::Write(w) => writes.push(*w),
-                        Job::Prune(first, days, w) => prunes.push((first, days, *w)),
+                        Job::Write(draft, reply) => {
+                            drafts.push(*draft);
+                            replies.push(reply);
+                        }
+                        Job::Prune(first, days, record, reply) => {
+                            prunes.push((first, days, *record, reply));
+                        }
+                        Job::Unfit => self
+                            .local
+                            .alert("jit journal: a record too large to be stored was lost"),
                         Job::Barrier(b) => barriers.push(b),
                     }
                 }
-                if !writes.is_empty() {
-                    self.write(writes);
+                if !drafts.is_empty() {
+                    self.write(&drafts, replies);
                     // What could not be written is tried once more before anyone is told that all was tried.
                     self.flush_backlog();
                 }
-                for (first, days, job) in prunes {
-                    self.prune(first, days, job);
+                for (first, days, record, reply) in prunes {
+                    self.prune(first, days, record, reply);
                 }
-                self.prepare();
+                self.settle();
                 for barrier in barriers {
                     let _ = barrier.send(());
                 }
@@ -281,36 +281,34 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, jobs: Vec<Write>) {
-        let records: Vec<Record> = jobs.iter().map(|j| j.record.clone()).collect();
-        match self.append(&records) {
+    fn write(&mut self, drafts: &[Draft], replies: Vec<Option<Reply>>) {
+        match self.append(drafts) {
             Ok(receipts) => {
                 let indexes: Vec<u64> = receipts.iter().map(Receipt::index).collect();
-                for (job, receipt) in jobs.into_iter().zip(receipts) {
-                    if let Some(reply) = job.reply {
+                for (reply, receipt) in replies.into_iter().zip(receipts) {
+                    if let Some(reply) = reply {
                         let _ = reply.send(Ok(receipt));
                     }
                 }
-                self.prepare();
-                for (record, index) in records.iter().zip(indexes) {
-                    self.tell(index, record);
+                self.settle();
+                for (draft, index) in drafts.iter().zip(indexes) {
+                    self.tell(index, draft.json());
                 }
             }
-            // One record that cannot be stored (too large) must not take the others with it.
-            Err(_) if jobs.len() > 1 => jobs.into_iter().for_each(|j| self.write(vec![j])),
+            // Where there is no room for all there may be for one.
+            Err(_) if drafts.len() > 1 => {
+                for (draft, reply) in drafts.iter().zip(replies) {
+                    self.write(std::slice::from_ref(draft), vec![reply]);
+                }
+            }
             Err(why) => {
-                for job in jobs {
-                    match job.reply {
+                for (draft, reply) in drafts.iter().zip(replies) {
+                    match reply {
                         Some(reply) => {
                             let _ = reply.send(Err(why.clone()));
                         }
-                        // One that can never be stored would stand before all others for ever.
-                        None if job.record.to_json().is_err() => {
-                            self.local
-                                .alert("jit journal: a record too large to be stored was lost");
-                        }
                         None if self.backlog.len() < BACKLOG => {
-                            self.backlog.push_back(job.record);
+                            self.backlog.push_back(draft.clone());
                         }
                         None => {}
                     }
@@ -319,33 +317,30 @@ impl Writer {
         }
     }
 
-    fn prune(&mut self, first: u64, keep_days: u64, job: Write) {
-        let record = job.record;
+    fn prune(&mut self, first: u64, keep_days: u64, record: Record, reply: Reply) {
         let receipt = self.with_journal(|journal| journal.prune(first, keep_days, record));
         if let Ok(receipt) = &receipt {
             let stored = journal::read_from(Path::new(paths::JOURNAL_DIR), receipt.index());
             if let Some(Ok(entry)) = stored.into_iter().next() {
-                self.tell_stored(entry.index, &entry.json);
+                self.tell(entry.index, &entry.json);
             }
         }
-        if let Some(reply) = job.reply {
-            let _ = reply.send(receipt);
-        }
+        let _ = reply.send(receipt);
     }
 
     /// Everyone has his answer: time for what nobody waits for.
-    fn prepare(&mut self) {
+    fn settle(&mut self) {
         if let Some(journal) = &mut self.journal {
-            journal.prepare();
+            journal.settle();
         }
     }
 
     fn flush_backlog(&mut self) {
-        while let Some(record) = self.backlog.front().cloned() {
-            match self.append(std::slice::from_ref(&record)) {
+        while let Some(draft) = self.backlog.front().cloned() {
+            match self.append(std::slice::from_ref(&draft)) {
                 Ok(receipts) => {
                     if let Some(receipt) = receipts.first() {
-                        self.tell(receipt.index(), &record);
+                        self.tell(receipt.index(), draft.json());
                     }
                 }
                 Err(_) => return,
@@ -355,14 +350,7 @@ impl Writer {
     }
 
     /// A record that is on disk goes to the local logs, too.
-    fn tell(&mut self, index: u64, record: &Record) {
-        // What could not be made JSON could not be stored.
-        if let Ok(json) = record.to_json() {
-            self.tell_stored(index, &json);
-        }
-    }
-
-    fn tell_stored(&mut self, index: u64, json: &str) {
+    fn tell(&mut self, index: u64, json: &str) {
         self.local.record(index, json);
         let record: Value = serde_json::from_str(json).unwrap_or_default();
         if crate::local::is_loud(&record) {
@@ -375,8 +363,8 @@ impl Writer {
         counts.hear(&record);
     }
 
-    fn append(&mut self, records: &[Record]) -> Result<Vec<Receipt>, NotRecorded> {
-        let result = self.with_journal(|journal| journal.append_batch(records));
+    fn append(&mut self, drafts: &[Draft]) -> Result<Vec<Receipt>, NotRecorded> {
+        let result = self.with_journal(|journal| journal.append_batch(drafts));
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
             result.as_ref().err().map(|e| e.0.clone());
         result
@@ -421,7 +409,7 @@ impl Writer {
             // The journal wrote a record of it by itself: that one gets its line too.
             let first = journal.next_index().saturating_sub(1);
             for entry in journal::read_from(dir, first).flatten() {
-                self.tell_stored(entry.index, &entry.json);
+                self.tell(entry.index, &entry.json);
             }
         }
         if let Some(why) = self.changed.take() {
@@ -432,8 +420,16 @@ impl Writer {
                     format!("the journal was changed from outside: {why}"),
                 );
             self.local.alert(&format!("jit journal: {why}"));
-            match journal.append(&record) {
-                Ok(receipt) => self.tell(receipt.index(), &record),
+            let told = Draft::new(&record).and_then(|draft| {
+                let receipts = journal.append_batch(std::slice::from_ref(&draft))?;
+                Ok((draft, receipts))
+            });
+            match told {
+                Ok((draft, receipts)) => {
+                    for receipt in receipts {
+                        self.tell(receipt.index(), draft.json());
+                    }
+                }
                 Err(e) => {
                     self.changed = Some(why);
                     return Err(NotRecorded(e.to_string()));

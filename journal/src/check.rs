@@ -289,12 +289,13 @@ impl State<'_> {
                     index,
                     chain,
                     payload,
+                    leaf,
                     ..
                 }) => {
                     self.see(index + 1, &chain);
                     self.next = index + 1;
                     self.entry(index, payload, report);
-                    self.watch.entry(payload);
+                    self.watch.entry(payload, leaf);
                 }
                 Ok(Straight::Seal {
                     size,

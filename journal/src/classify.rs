@@ -4,7 +4,7 @@
 //! predecessor's chain value; what is left over, missing or out of order is named.
 
 use crate::fault::{Fault, FaultKind};
-use crate::frame::{Chain, Decoded, Frame, Kind, decode, link, resync, with_index};
+use crate::frame::{Chain, Decoded, Frame, HEAD, Kind, decode, resync};
 use crate::scan::has_zero_run;
 use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,7 +177,7 @@ fn place<'a>(
         return (frame.head.kind == Kind::Entry).then_some(piece);
     }
     if let Some(before) = before.filter(|_| frame.head.index != expected)
-        && link(before, &with_index(frame.body, expected)) == frame.chain
+        && frame.link_as(expected, before) == frame.chain
     {
         (piece.index, piece.index_edited) = (expected, true);
         return Some(piece);
@@ -193,7 +193,7 @@ pub fn is_torn(tail: &[u8], head_known: bool) -> bool {
     let split = split(tail, 0, 0, None, |_| true);
     let loose = |piece: &Piece| {
         let whole = &tail[piece.at..piece.at + piece.frame.size()];
-        let record = serde_json::from_slice::<IgnoredAny>(piece.frame.payload()).is_ok();
+        let record = serde_json::from_slice::<IgnoredAny>(piece.frame.payload).is_ok();
         !piece.linked && (has_zero_run(whole) || head_known && !record)
     };
     let rubbish = |gap: &Gap| {
@@ -202,8 +202,8 @@ pub fn is_torn(tail: &[u8], head_known: bool) -> bool {
         head_known || begun || has_zero_run(bytes)
     };
     let stray = |(_, frame): &(usize, Frame<'_>)| {
-        let json = serde_json::from_slice::<IgnoredAny>(frame.payload()).is_ok();
-        has_zero_run(frame.payload()) || head_known && !json
+        let json = serde_json::from_slice::<IgnoredAny>(frame.payload).is_ok();
+        has_zero_run(frame.payload) || head_known && !json
     };
     split.pieces.iter().all(loose)
         && split.gaps.iter().all(rubbish)
@@ -307,7 +307,7 @@ pub fn classify(span: &Span<'_>) -> Found {
                 .push(fault(FaultKind::Edited, piece.at, what).entries(index, 1));
             // Was the chain value itself changed? Then the next entry follows the one that should be there.
             if let Some(known) = known {
-                let should = link(&known, &with_index(piece.frame.body, index));
+                let should = piece.frame.link_as(index, &known);
                 let next = by_index.get(&(index + 1)).into_iter().flatten();
                 let follows_it = |number: &usize| pieces[*number].frame.follows(&should);
                 if next.clone().any(follows_it) {
@@ -426,7 +426,8 @@ pub fn classify(span: &Span<'_>) -> Found {
         .iter()
         .map(|(index, number)| {
             let Piece { at, frame, .. } = pieces[*number];
-            let payload = at + frame.body.len() - frame.payload().len()..at + frame.body.len();
+            let start = at + HEAD;
+            let payload = start..start + frame.payload.len();
             (*index, frame.chain, payload)
         })
         .collect();

@@ -1,5 +1,6 @@
 //! The only file that makes, syncs or renames anything. Every function returns only when its promise holds.
 
+use crate::sys;
 use nix::fcntl::{FallocateFlags, fallocate};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -62,10 +63,12 @@ pub fn reserve(file: &File, length: u64) -> io::Result<()> {
     }
 }
 
-/// One write and one sync of the data. After an error the file must not be used again: the kernel may have
+/// One write and one sync of the data; `meanwhile` runs while the disk works. After an error the file must not be used again: the kernel may have
 /// marked pages that never reached the disk as clean (Rebello et al., USENIX ATC 2020).
-pub fn append(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+pub fn append(mut file: &File, bytes: &[u8], meanwhile: impl FnOnce()) -> io::Result<()> {
     file.write_all(bytes)?;
+    sys::begin_write_out(file);
+    meanwhile();
     file.sync_data()
 }
 

@@ -6,7 +6,7 @@ use crate::cosigned::Cosigned;
 use crate::durable;
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
-use crate::merkle::{Frontier, Hash, Inclusion, leaf, leaf_text};
+use crate::merkle::{Frontier, Hash, Inclusion, leaf, leaf_of, leaf_text};
 use crate::note::{HostKey, NoteKey, base64, checkpoint, is_name, signed};
 use crate::prune;
 use crate::read::read_from;
@@ -86,14 +86,14 @@ pub fn prove(dir: &Path, index: u64, signing: Signing<'_>) -> Result<(String, Tr
     let base = prune::base(dir)?;
     let (first, mut tree) = (base.size(), base.clone());
     leaves(dir, first..limit(sealed.as_ref(), signing), |_, record| {
-        tree.push(leaf(&leaf_text(record)));
+        tree.push(leaf_of(record));
         Ok(())
     })?;
     let size = tree.size();
     let mut inclusion = Inclusion::new(index, size).ok_or(Error::NoEntry { index, size })?;
     inclusion.begin(&base).ok_or(Error::Pruned { first })?;
     leaves(dir, first..size, |at, record| {
-        inclusion.push(at, leaf(&leaf_text(record)));
+        inclusion.push(at, leaf_of(record));
         Ok(())
     })?;
     let path = inclusion.path().ok_or(Error::NoEntry { index, size })?;

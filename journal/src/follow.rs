@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
 use crate::header::Name;
 use crate::list::list;
-use crate::merkle::{Frontier, Hash, leaf, leaf_text};
+use crate::merkle::{Frontier, Hash, leaf, leaf_of};
 use crate::tail::Tail;
 use crate::witness::consistency;
 use std::path::{Path, PathBuf};
@@ -132,7 +132,7 @@ impl Follower {
                     self.push(leaf(b""), keep);
                 }
                 self.tree.fill(entry.index);
-                self.push(leaf(&leaf_text(entry.json.as_bytes())), keep);
+                self.push(leaf_of(entry.json.as_bytes()), keep);
             }
         }
         Ok(())

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! magic u16 | type u8 | flags u8 | payload length u32 | index u64 | payload | chain[32]     (big-endian)
-//! chain = SHA-256(chain of the frame before || head || payload)
+//! chain = SHA-256(chain of the frame before || head || leaf)
 //! ```
+//! `leaf` is the payload's hash as a leaf of the tree (RFC 6962): each payload is hashed once, for both.
 
 use crate::MAX_RECORD;
-use ring::digest::{Context, SHA256, digest};
+use crate::merkle::{Hash, leaf_of, sha256};
 
 /// First byte 0xFF: no UTF-8 text has it, so a payload cannot hold something that looks like a frame.
 const MAGIC: [u8; 2] = [0xFF, b'J'];
@@ -16,7 +17,7 @@ pub const HEAD: usize = 16;
 pub const OVERHEAD: usize = HEAD + 32;
 
 /// Value over everything up to and including one frame.
-pub type Chain = [u8; 32];
+pub type Chain = Hash;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,33 +77,36 @@ impl Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     pub head: Head,
-    /// Head and payload: what the chain covers.
-    pub body: &'a [u8],
+    pub payload: &'a [u8],
     /// The chain value as stored.
     pub chain: Chain,
-    /// The body, and what stands before it in the file where that is at hand: mostly the chain value that it follows.
-    pub run: &'a [u8],
 }
 
-impl<'a> Frame<'a> {
-    pub fn payload(&self) -> &'a [u8] {
-        &self.body[HEAD..]
-    }
-
+impl Frame<'_> {
     /// Bytes on disk.
     pub fn size(&self) -> usize {
-        self.body.len() + 32
+        self.payload.len() + OVERHEAD
+    }
+
+    /// The payload as a leaf: what the chain covers of it.
+    pub fn leaf(&self) -> Hash {
+        leaf_of(self.payload)
     }
 
     /// Does this frame follow one with the chain value `before`?
     pub fn follows(&self, before: &Chain) -> bool {
-        let lead = self.run.len() - self.body.len();
-        // One piece is hashed quicker than two.
-        let chain = match self.run[..lead].first_chunk() == Some(before) {
-            true => hash(self.run),
-            false => link(before, self.body),
-        };
-        chain == self.chain
+        self.follows_with(before, &self.leaf())
+    }
+
+    /// [`Frame::follows`] where its [`Frame::leaf`] is known.
+    pub fn follows_with(&self, before: &Chain, leaf: &Hash) -> bool {
+        link(before, self.head, leaf) == self.chain
+    }
+
+    /// The chain value that it would have with this index after `before`.
+    pub fn link_as(&self, index: u64, before: &Chain) -> Chain {
+        let head = Head { index, ..self.head };
+        link(before, head, &self.leaf())
     }
 }
 
@@ -130,66 +134,53 @@ pub fn decode(data: &[u8]) -> Decoded<'_> {
     let Some(head) = Head::parse(bytes) else {
         return Decoded::Bad;
     };
-    let Some(chain) = rest
-        .get(head.length..)
-        .and_then(|tail| tail.first_chunk::<32>())
-    else {
+    let Some((payload, tail)) = rest.split_at_checked(head.length) else {
         return Decoded::Incomplete;
     };
-    let body = &data[..HEAD + head.length];
+    let Some(chain) = tail.first_chunk() else {
+        return Decoded::Incomplete;
+    };
     Decoded::Frame(Frame {
         head,
-        body,
+        payload,
         chain: *chain,
-        run: body,
     })
 }
 
-/// Chain value of a frame with this head and payload after `before`.
-pub fn link(before: &Chain, body: &[u8]) -> Chain {
-    let mut context = Context::new(&SHA256);
-    context.update(before);
-    context.update(body);
-    finish(context)
-}
-
-/// SHA-256 of one piece, which is quicker than piece by piece.
-pub fn hash(bytes: &[u8]) -> Chain {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
-}
-
-/// Ends a SHA-256.
-pub fn finish(context: Context) -> Chain {
-    let mut chain = [0; 32];
-    chain.copy_from_slice(context.finish().as_ref());
-    chain
+/// Chain value of a frame with this head and leaf after `before`.
+pub fn link(before: &Chain, head: Head, leaf: &Hash) -> Chain {
+    let mut all = [0; 32 + HEAD + 32];
+    all[..32].copy_from_slice(before);
+    all[32..32 + HEAD].copy_from_slice(&head.bytes());
+    all[32 + HEAD..].copy_from_slice(leaf);
+    sha256(&all)
 }
 
 /// Adds a frame to `out` and returns its chain value. `payload` is at most [`MAX_PAYLOAD`] long.
 pub fn encode(out: &mut Vec<u8>, kind: Kind, index: u64, payload: &[u8], before: &Chain) -> Chain {
-    let start = out.len();
+    encode_with(out, kind, index, payload, &leaf_of(payload), before)
+}
+
+/// [`encode`] where the payload's leaf is known.
+pub fn encode_with(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    index: u64,
+    payload: &[u8],
+    leaf: &Hash,
+    before: &Chain,
+) -> Chain {
+    let length = payload.len();
     let head = Head {
         kind,
         index,
-        length: payload.len(),
+        length,
     };
+    let chain = link(before, head, leaf);
     out.extend_from_slice(&head.bytes());
     out.extend_from_slice(payload);
-    let chain = match out[..start].ends_with(before) {
-        true => hash(&out[start - before.len()..]),
-        false => link(before, &out[start..]),
-    };
     out.extend_from_slice(&chain);
     chain
-}
-
-/// `body` as if its index were another one.
-pub fn with_index(body: &[u8], index: u64) -> Vec<u8> {
-    let mut body = body.to_vec();
-    body[8..HEAD].copy_from_slice(&index.to_be_bytes());
-    body
 }
 
 /// Offset of the next whole frame at or after `from` whose index satisfies `likely`.
@@ -218,10 +209,10 @@ mod tests {
             bytes[..18],
             *b"\xffJ\x02\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x01\x02{}"
         );
-        // printf of 32 zero bytes and the above | sha256sum
+        // sha256sum of 32 zero bytes, the first sixteen of these and the sha256sum of a zero byte and "{}"
         assert_eq!(
             crate::text::hex(&bytes[18..]),
-            "bc7a4d586fcbab4abf3f020aef25d07a90ea660b1b9ce8e85ca4f6ee7367f207"
+            "ce1937df3d7d03883cd875754370c9aea514e4af3981f65c217e694864f567f8"
         );
     }
 
@@ -233,9 +224,11 @@ mod tests {
             bytes.extend(more);
             let Decoded::Frame(frame) = decode(&bytes) else { panic!("not a frame") };
             prop_assert_eq!(frame.head.index, index);
-            prop_assert_eq!(frame.payload(), &payload[..]);
+            prop_assert_eq!(frame.payload, &payload[..]);
             prop_assert_eq!(frame.size(), size);
             prop_assert!(frame.follows(&before));
+            prop_assert_eq!(frame.link_as(index, &before), frame.chain);
+            prop_assert_ne!(frame.link_as(index ^ 1, &before), frame.chain);
         }
 
         #[test]

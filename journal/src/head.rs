@@ -8,7 +8,8 @@
 //! log, after a power cut more; it is never newer.
 
 use crate::durable;
-use crate::frame::{Chain, link};
+use crate::frame::Chain;
+use crate::merkle::sha256_of;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -32,7 +33,7 @@ impl Head {
         slot[..8].copy_from_slice(MAGIC);
         slot[8..16].copy_from_slice(&self.next.to_be_bytes());
         slot[16..48].copy_from_slice(&self.chain);
-        let sum = link(&[0; 32], &slot[..48]);
+        let sum = sha256_of(&[&[0; 32], &slot[..48]]);
         slot[48..].copy_from_slice(&sum[..16]);
         slot
     }

@@ -1,11 +1,12 @@
 //! The journal as its one writer sees it.
 
+use crate::draft::Draft;
 use crate::frame::{self, Chain, Kind};
 use crate::head::{Head, HeadFile};
 use crate::header::{Begins, Header, Name, Prev, TornBytes};
 use crate::record::{Record, kind, time_of};
 use crate::recover::Lock;
-use crate::seal::{self, Identity, Sealer};
+use crate::seal::{self, Commit, Identity, Sealer};
 use crate::segment::Live;
 use crate::{Error, Fault, MAX_RECORD, Timestamp};
 use std::io::ErrorKind;
@@ -164,14 +165,10 @@ impl Journal {
         crate::recover::open(dir, head, now, Some(identity), append_only, limits)
     }
 
-    /// What a commit leaves to be done when everyone has his receipt: the head file is written, and the key that the next
-    /// giving commit names is made. Else the next commit does both.
-    pub fn prepare(&mut self) {
+    /// What a commit leaves to be done when everyone has his receipt: the head file is written. Else the next commit does it,
+    /// and where it fails that one tells.
+    pub fn settle(&mut self) {
         let _ = self.note_head();
-        if let Some(sealer) = &mut self.sealer {
-            // What fails here fails again where it is needed, and is told there.
-            let _ = sealer.prepare();
-        }
     }
 
     /// Index that the next entry will get.
@@ -185,7 +182,7 @@ impl Journal {
     /// # Errors
     /// See [`Error`]. Nothing may be given without the receipt.
     pub fn append(&mut self, record: &Record) -> Result<Receipt, Error> {
-        let mut receipts = self.append_batch(std::slice::from_ref(record))?;
+        let mut receipts = self.append_batch(&[Draft::new(record)?])?;
         receipts.pop().ok_or(Error::Kind)
     }
 
@@ -194,21 +191,17 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`]. After an error other than a full disk the entries may be in the log all the same,
     /// without a receipt.
-    pub fn append_batch(&mut self, records: &[Record]) -> Result<Vec<Receipt>, Error> {
-        let Some(first) = records.first() else {
+    pub fn append_batch(&mut self, drafts: &[Draft]) -> Result<Vec<Receipt>, Error> {
+        let Some(first) = drafts.first() else {
             return Ok(Vec::new());
         };
-        let texts: Vec<String> = records
-            .iter()
-            .map(Record::to_json)
-            .collect::<Result<_, _>>()?;
-        let gives = records.iter().any(|record| kind::gives(&record.kind));
-        let bytes = texts.iter().map(|text| text.len() + frame::OVERHEAD).sum();
+        let size = |draft: &Draft| draft.json().len() + frame::OVERHEAD;
+        let bytes = drafts.iter().map(size).sum::<usize>() + seal::ROOM;
         // Never more than one commit behind: nothing is written while the head file cannot be.
         self.note_head()?;
-        self.rotate_if_full(texts.len(), bytes, &first.time)?;
+        self.rotate_if_full(drafts.len(), bytes, &first.time)?;
         if matches!(self.state, State::Live(_)) {
-            match self.write(&texts, gives) {
+            match self.write(drafts, bytes) {
                 Ok(receipts) => return Ok(receipts),
                 // The file did not take the bytes and is done with: once more in a new one.
                 Err(error @ Error::Io { .. }) if matches!(self.state, State::Broken(_)) => {
@@ -220,24 +213,30 @@ impl Journal {
         } else {
             self.start_segment(&first.time)?;
         }
-        self.write(&texts, gives)
+        self.write(drafts, bytes)
     }
 
-    /// Frames, seals, writes, syncs and checks. A commit that `gives` something destroys the key that sealed it.
-    fn write(&mut self, texts: &[String], gives: bool) -> Result<Vec<Receipt>, Error> {
+    /// Seals, frames, writes, syncs and checks. A commit that gives something destroys the key that sealed it. `room`: about
+    /// as many bytes will be written.
+    fn write(&mut self, drafts: &[Draft], room: usize) -> Result<Vec<Receipt>, Error> {
         let State::Live(live) = &mut self.state else {
             return Err(self.closed());
         };
-        let (mut bytes, mut receipts) = (Vec::new(), Vec::with_capacity(texts.len()));
-        let commit = seal::commit(self.sealer.as_mut(), texts, self.next, gives)?;
-        let mut chain = self.chain;
-        for (index, text) in (self.next..).zip(commit.texts.iter()) {
-            chain = frame::encode(&mut bytes, Kind::Entry, index, text.as_bytes(), &chain);
-            receipts.push(Receipt { index, chain });
-        }
-        commit.frame(&mut bytes, &chain);
+        let commit = Commit::new(self.sealer.as_mut(), drafts, self.next)?;
+        let mut bytes = Vec::with_capacity(room);
+        let chains = commit.encode(&mut bytes, self.next, &self.chain);
+        let receipts = (self.next..).zip(chains);
+        let receipts: Vec<_> = receipts
+            .map(|(index, chain)| Receipt { index, chain })
+            .collect();
         live.reserve(bytes.len())?;
-        if let Err(error) = live.append(&bytes) {
+        let mut sealer = self.sealer.as_mut();
+        let meanwhile = || {
+            if let (Some(sealer), Some(sealing)) = (&mut sealer, &commit.sealing) {
+                sealer.look_ahead(sealing);
+            }
+        };
+        if let Err(error) = live.append(&bytes, meanwhile) {
             let mut broken = Broken {
                 why: Some(error.to_string()),
                 ..Broken::default()
@@ -253,9 +252,11 @@ impl Journal {
             self.retire(broken);
             return Err(error);
         }
-        self.next += texts.len() as u64;
-        self.chain = chain;
-        let times = texts.iter().filter_map(|text| time_of(text.as_bytes()));
+        self.next += receipts.len() as u64;
+        self.chain = receipts.last().map_or(self.chain, |last| last.chain);
+        let times = drafts
+            .iter()
+            .filter_map(|draft| time_of(draft.json().as_bytes()));
         if let Some(time) = times.max().filter(|time| *time > self.latest.as_str()) {
             self.latest = time.to_owned();
         }
@@ -303,7 +304,7 @@ impl Journal {
         };
         let held = self.next - live.first;
         let fits = held + entries as u64 <= self.limits.entries
-            && live.length() + (bytes + seal::ROOM) as u64 <= self.limits.bytes;
+            && live.length() + bytes as u64 <= self.limits.bytes;
         if fits || held == 0 {
             return Ok(());
         }
@@ -363,13 +364,12 @@ impl Journal {
         let mut chain = frame::encode(&mut bytes, Kind::Header, next, &payload, &before);
         let mut sealing = None;
         if let Some(record) = broken.record(time) {
-            let texts = [record.to_json()?];
-            let commit = seal::commit(self.sealer.as_mut(), &texts, next, false)?;
-            for text in commit.texts.iter() {
-                chain = frame::encode(&mut bytes, Kind::Entry, next, text.as_bytes(), &chain);
+            let drafts = [Draft::new(&record)?];
+            let commit = Commit::new(self.sealer.as_mut(), &drafts, next)?;
+            for value in commit.encode(&mut bytes, next, &chain) {
+                chain = value;
                 next += 1;
             }
-            commit.frame(&mut bytes, &chain);
             sealing = commit.sealing;
         }
         let mut live = match broken.spare.take() {

@@ -1,13 +1,12 @@
 //! Merkle tree hashing of RFC 6962: pure, one pass, at most 64 hashes in memory.
 
-use crate::frame::{Chain, finish, hash};
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, SHA256, digest};
 
 /// Longest leaf of the open tree formats: their entry length has 16 bits (C2SP tlog-tiles).
 pub const MAX_LEAF: usize = 65_535;
 
-/// A node of the tree.
-pub type Hash = Chain;
+/// A SHA-256.
+pub type Hash = [u8; 32];
 
 /// What stands in the tree for a record: the record itself, or its length and SHA-256 where the open formats have no
 /// room for it.
@@ -15,35 +14,41 @@ pub fn leaf_text(record: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if record.len() <= MAX_LEAF {
         return record.into();
     }
-    let sum = crate::text::hex(&sha256(&[record]));
+    let sum = crate::text::hex(&sha256(record));
     format!(r#"{{"length":{},"sha256":"{sum}"}}"#, record.len())
         .into_bytes()
         .into()
 }
 
+/// SHA-256 of one piece.
+pub fn sha256(bytes: &[u8]) -> Hash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
 /// SHA-256 of all parts, one after the other.
-pub fn sha256(parts: &[&[u8]]) -> Hash {
+pub fn sha256_of(parts: &[&[u8]]) -> Hash {
     let mut context = Context::new(&SHA256);
     parts.iter().for_each(|part| context.update(part));
     finish(context)
 }
 
-/// Hash of a leaf.
-pub fn leaf(text: &[u8]) -> Hash {
-    sha256(&[&[0], text])
+/// Ends a SHA-256.
+pub fn finish(context: Context) -> Hash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
 }
 
-/// Hashes records as leaves, one after the other, each as one piece: that is quicker.
-#[derive(Debug, Default)]
-pub struct Leaf(Vec<u8>);
+/// Hash of a leaf.
+pub fn leaf(text: &[u8]) -> Hash {
+    sha256_of(&[&[0], text])
+}
 
-impl Leaf {
-    pub fn of(&mut self, record: &[u8]) -> Hash {
-        self.0.clear();
-        self.0.push(0);
-        self.0.extend_from_slice(&leaf_text(record));
-        hash(&self.0)
-    }
+/// Hash of the leaf that stands in the tree for a record.
+pub fn leaf_of(record: &[u8]) -> Hash {
+    leaf(&leaf_text(record))
 }
 
 /// Hash of two neighbours.
@@ -51,7 +56,7 @@ pub fn node(left: &Hash, right: &Hash) -> Hash {
     let mut both = [1; 65];
     both[1..33].copy_from_slice(left);
     both[33..].copy_from_slice(right);
-    hash(&both)
+    sha256(&both)
 }
 
 /// All whole subtrees of a growing tree, the largest first.
@@ -138,7 +143,7 @@ impl Frontier {
     pub fn root(&self) -> Hash {
         let mut nodes = self.nodes.iter().rev().copied();
         let Some(last) = nodes.next() else {
-            return sha256(&[]);
+            return sha256(b"");
         };
         nodes.fold(last, |right, left| node(&left, &right))
     }

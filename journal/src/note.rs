@@ -1,6 +1,6 @@
 //! Signed tree heads: C2SP signed-note, tlog-checkpoint. Pure.
 
-use crate::merkle::{Hash, sha256};
+use crate::merkle::{Hash, sha256_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -52,7 +52,7 @@ impl NoteKey {
 
 /// What signed-note calls a key beside its name.
 pub fn key_id(name: &str, kind: u8, public: &[u8; 32]) -> [u8; 4] {
-    let sum = sha256(&[name.as_bytes(), b"\n", &[kind], public]);
+    let sum = sha256_of(&[name.as_bytes(), b"\n", &[kind], public]);
     [sum[0], sum[1], sum[2], sum[3]]
 }
 

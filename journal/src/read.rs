@@ -107,6 +107,7 @@ impl Iterator for Reader {
                     chain,
                     offset,
                     payload,
+                    ..
                 }) => {
                     if index >= self.first {
                         let json = String::from_utf8_lossy(payload).into_owned();

@@ -9,6 +9,7 @@ use crate::head::{self, Found, Head, HeadFile};
 use crate::header::{Header, Prev, Seen, TornBytes};
 use crate::journal::{AppendOnly, Broken, Journal, Limits, Recovery, State, Torn};
 use crate::list::{First, Segment, list};
+use crate::merkle::leaf_of;
 use crate::record::time_of;
 use crate::scan::{self, Scan};
 use crate::seal::Identity;
@@ -97,7 +98,7 @@ pub fn open(
         // The first seal is over all that came before.
         for entry in crate::read(dir).flatten() {
             watch.skip_to(entry.index);
-            watch.entry(entry.json.as_bytes());
+            watch.entry(entry.json.as_bytes(), leaf_of(entry.json.as_bytes()));
         }
     }
     let sealer = identity.map(|identity| watch.sealer(identity, &log, ended.next));
@@ -298,23 +299,24 @@ impl<'a> Ended<'a> {
             let Ok(frame) = scan.next().map_err(fail)? else {
                 break;
             };
-            if frame.head.index != next || !frame.follows(&now) {
+            let leaf = frame.leaf();
+            if frame.head.index != next || !frame.follows_with(&now, &leaf) {
                 break;
             }
             match frame.head.kind {
                 Kind::Entry => {
                     (now, next) = (frame.chain, next + 1);
-                    let time = time_of(frame.payload());
+                    let time = time_of(frame.payload);
                     if let Some(time) = time.filter(|time| *time > self.latest.as_str()) {
                         self.latest.replace_range(.., time);
                     }
                     seen |= met(next, &now);
                     if sealed {
-                        self.watch.entry(frame.payload());
+                        self.watch.entry(frame.payload, leaf);
                     }
                 }
                 Kind::Seal => {
-                    let (payload, file) = (frame.payload(), &segment.file);
+                    let (payload, file) = (frame.payload, &segment.file);
                     let fault = self.watch.seal(payload, next, file, offset);
                     self.faults.extend(fault);
                 }

@@ -9,8 +9,6 @@ use std::path::Path;
 
 /// Bytes read at once; more where a frame is longer.
 const STEP: usize = 128 * 1024;
-/// Bytes of the chain value that stands before a frame.
-const CHAIN: usize = size_of::<Chain>();
 
 /// Opens a file for reading; never follows a link and never waits on a pipe.
 pub fn open(path: &Path) -> io::Result<File> {
@@ -92,9 +90,7 @@ impl Scan {
         }
         let ready = &self.buffer[self.ready.clone()];
         self.end = match decode(ready) {
-            Decoded::Frame(mut frame) => {
-                let (at, end) = (self.ready.start, self.ready.start + frame.body.len());
-                frame.run = &self.buffer[at.saturating_sub(CHAIN)..end];
+            Decoded::Frame(frame) => {
                 self.ready.start += frame.size();
                 self.offset += frame.size() as u64;
                 return Ok(Ok(frame));
@@ -115,12 +111,10 @@ impl Scan {
             if left == 0 {
                 return Ok(());
             }
-            // With what the next frame follows.
-            let gone = self.ready.start.saturating_sub(CHAIN);
-            self.buffer.copy_within(gone..self.ready.end, 0);
-            self.ready = self.ready.start - gone..self.ready.end - gone;
-            if self.buffer.len() < self.ready.start + size {
-                self.buffer.resize(self.ready.start + size, 0);
+            self.buffer.copy_within(self.ready.clone(), 0);
+            self.ready = 0..self.ready.len();
+            if self.buffer.len() < size {
+                self.buffer.resize(size, 0);
             }
             let room = &mut self.buffer[self.ready.end..];
             let most = usize::try_from(left).map_or(room.len(), |left| left.min(room.len()));
@@ -150,7 +144,7 @@ pub fn digest_from(path: &Path, offset: u64) -> io::Result<(u64, Chain)> {
     loop {
         let count = file.read(&mut buffer)?;
         if count == 0 {
-            return Ok((length, crate::frame::finish(context)));
+            return Ok((length, crate::merkle::finish(context)));
         }
         context.update(&buffer[..count]);
         length += count as u64;
@@ -180,7 +174,7 @@ mod tests {
         chain = [0; 32];
         for length in &lengths[..8] {
             let frame = scan.next().unwrap().unwrap();
-            assert_eq!(frame.payload().len(), *length);
+            assert_eq!(frame.payload.len(), *length);
             assert!(frame.follows(&chain));
             chain = frame.chain;
             assert!(cut.next().unwrap().is_ok());

@@ -7,14 +7,15 @@
 //! becomes root by it finds no key for what is written already.
 
 use crate::Error;
+use crate::draft::Draft;
 use crate::frame::{self, Chain, Kind};
-use crate::merkle::{Frontier, leaf, leaf_text};
+use crate::merkle::{Frontier, Hash};
 use crate::note::{HostKey, NoteKey, base64, checkpoint, from_base64, raw};
 use crate::sys;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::borrow::Cow;
+use std::collections::VecDeque;
 
 /// Bytes that a seal frame adds to a commit at most.
 pub const ROOM: usize = 512;
@@ -196,8 +197,8 @@ pub struct Sealer {
     epochs: u64,
     /// Signs now; `None` until the first commit after opening: the host's key does.
     signs: Option<EpochKey>,
-    /// Made ahead, while nobody waits.
-    ready: Option<EpochKey>,
+    /// Made ahead, while the disk works: the first is the next to be named. One, and two while a commit names one.
+    ahead: VecDeque<EpochKey>,
 }
 
 /// A commit that is sealed but not written yet.
@@ -220,7 +221,7 @@ impl Sealer {
             n,
             epochs,
             signs: None,
-            ready: None,
+            ahead: VecDeque::new(),
         }
     }
 
@@ -238,13 +239,26 @@ impl Sealer {
         }
     }
 
-    /// Makes the next key, if there is none yet.
-    pub fn prepare(&mut self) -> Result<EpochPublic, Error> {
-        let ready = match self.ready.take() {
-            Some(ready) => ready,
-            None => EpochKey::new(self.epochs + 1)?,
-        };
-        Ok(self.ready.insert(ready).public)
+    /// The next key to be named, made if there is none yet.
+    fn next(&mut self) -> Result<EpochPublic, Error> {
+        if let Some(next) = self.ahead.front() {
+            return Ok(next.public);
+        }
+        let next = EpochKey::new(self.epochs + 1)?;
+        let public = next.public;
+        self.ahead.push_back(next);
+        Ok(public)
+    }
+
+    /// Makes the key that the commit after this one may name, while this one is written.
+    pub fn look_ahead(&mut self, sealing: &Sealing) {
+        let made = self.ahead.len() as u64;
+        if made <= u64::from(sealing.rotates)
+            && let Ok(key) = EpochKey::new(self.epochs + made + 1)
+        {
+            // What fails here fails again where it is needed, and is told there.
+            self.ahead.push_back(key);
+        }
     }
 
     /// The host's key signs the next commit, as after an opening.
@@ -259,15 +273,15 @@ impl Sealer {
     }
 
     /// Seals a commit whose entries begin with `first`. Changes nothing: a commit that fails is sealed anew.
-    pub fn seal<'a>(
+    pub fn seal(
         &self,
         first: u64,
-        records: impl Iterator<Item = &'a str>,
+        leaves: impl Iterator<Item = Hash>,
         next: Option<EpochPublic>,
     ) -> Result<Sealing, Error> {
         let mut tree = self.tree.clone();
         tree.fill(first);
-        records.for_each(|text| tree.push(leaf(&leaf_text(text.as_bytes()))));
+        leaves.for_each(|leaf| tree.push(leaf));
         let root = tree.root();
         let text = checkpoint(&self.origin, tree.size(), &root);
         let signature = match &self.signs {
@@ -296,7 +310,7 @@ impl Sealer {
         self.n += 1;
         if sealing.rotates {
             self.epochs += 1;
-            self.signs = self.ready.take();
+            self.signs = self.ahead.pop_front();
             sys::wipe_stack();
         }
     }
@@ -305,40 +319,55 @@ impl Sealer {
 /// What one write holds.
 #[derive(Debug)]
 pub struct Commit<'a> {
-    /// The records; the last one may name a key.
-    pub texts: Cow<'a, [String]>,
+    drafts: &'a [Draft],
+    /// The last record, where it names a key.
+    naming: Option<Draft>,
     pub sealing: Option<Sealing>,
 }
 
-impl Commit<'_> {
-    /// Adds the seal's frame behind the entries, the last of which has this chain value.
-    pub fn frame(&self, bytes: &mut Vec<u8>, chain: &Chain) {
-        if let Some(Sealing { payload, size, .. }) = &self.sealing {
-            frame::encode(bytes, Kind::Seal, *size, payload, chain);
+impl<'a> Commit<'a> {
+    /// Seals the records of one commit, the first of which gets the index `first`. Without a sealer they stay as they are.
+    pub fn new(
+        sealer: Option<&mut Sealer>,
+        drafts: &'a [Draft],
+        first: u64,
+    ) -> Result<Self, Error> {
+        let mut commit = Self {
+            drafts,
+            naming: None,
+            sealing: None,
+        };
+        if let Some(sealer) = sealer {
+            let next = match sealer.rotates(drafts.iter().any(|draft| draft.gives)) {
+                true => Some(sealer.next()?),
+                false => None,
+            };
+            commit.naming = drafts.last().zip(next).map(|(last, key)| last.naming(&key));
+            let leaves = commit.entries().map(|draft| draft.leaf);
+            commit.sealing = Some(sealer.seal(first, leaves, next)?);
         }
+        Ok(commit)
     }
-}
 
-/// Seals the records of one commit, the first of which gets the index `first`. Without a sealer they stay as they are.
-pub fn commit<'a>(
-    sealer: Option<&mut Sealer>,
-    texts: &'a [String],
-    first: u64,
-    gives: bool,
-) -> Result<Commit<'a>, Error> {
-    let (mut texts, Some(sealer)) = (Cow::Borrowed(texts), sealer) else {
-        let (texts, sealing) = (Cow::Borrowed(texts), None);
-        return Ok(Commit { texts, sealing });
-    };
-    let next = match sealer.rotates(gives) {
-        true => Some(sealer.prepare()?),
-        false => None,
-    };
-    if let (Some(next), Some(last)) = (next, texts.to_mut().last_mut()) {
-        // A record is an object with members: behind the last one.
-        last.pop();
-        last.push_str(&next.members());
+    /// The records as they are stored.
+    fn entries(&self) -> impl Iterator<Item = &Draft> {
+        let plain = self.drafts.len() - self.naming.iter().len();
+        self.drafts[..plain].iter().chain(&self.naming)
     }
-    let sealing = Some(sealer.seal(first, texts.iter().map(String::as_str), next)?);
-    Ok(Commit { texts, sealing })
+
+    /// Adds the frames: the records behind one with this chain value, the first with the index `first`, and the seal.
+    /// Returns the chain value of each record.
+    pub fn encode(&self, bytes: &mut Vec<u8>, first: u64, before: &Chain) -> Vec<Chain> {
+        let mut chains = Vec::with_capacity(self.drafts.len());
+        let mut chain = *before;
+        for (index, draft) in (first..).zip(self.entries()) {
+            let (kind, payload) = (Kind::Entry, draft.json().as_bytes());
+            chain = frame::encode_with(bytes, kind, index, payload, &draft.leaf, &chain);
+            chains.push(chain);
+        }
+        if let Some(Sealing { payload, size, .. }) = &self.sealing {
+            frame::encode(bytes, Kind::Seal, *size, payload, &chain);
+        }
+        chains
+    }
 }

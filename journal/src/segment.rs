@@ -117,9 +117,9 @@ impl Live {
         Ok(())
     }
 
-    /// Writes and syncs. After an error this file is done with.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        durable::append(&self.file, bytes)
+    /// Writes and syncs; `meanwhile` runs while the disk works. After an error this file is done with.
+    pub fn append(&mut self, bytes: &[u8], meanwhile: impl FnOnce()) -> Result<(), Error> {
+        durable::append(&self.file, bytes, meanwhile)
             .map_err(|error| Error::io("write to", &self.path, error))?;
         self.length += bytes.len() as u64;
         Ok(())

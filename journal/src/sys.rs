@@ -1,4 +1,4 @@
-//! The two system calls without a safe wrapper, inode flags and `statx`; and the wiping of keys.
+//! The system calls without a safe wrapper: inode flags, `statx`, `sync_file_range`; and the wiping of keys.
 #![allow(
     unsafe_code,
     reason = "system calls and writes that must happen though nobody reads them"
@@ -81,6 +81,14 @@ pub fn stat(path: &Path) -> io::Result<Stat> {
         immutable: has(libc::STATX_ATTR_IMMUTABLE),
         mounted: has(libc::STATX_ATTR_MOUNT_ROOT),
     })
+}
+
+/// Lets the kernel begin to write out what was written to a file; waits for nothing and promises nothing: that is for the
+/// sync that follows, which also tells what went wrong (sync_file_range(2)).
+pub fn begin_write_out(file: &File) {
+    let fd = file.as_raw_fd();
+    // SAFETY: fd is open for the whole call, which takes no pointer.
+    let _ = unsafe { libc::sync_file_range(fd, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 /// Overwrites a private key. ring does not do that by itself.

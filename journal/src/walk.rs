@@ -2,7 +2,8 @@
 
 use crate::classify::{self, Bound, Span, classify};
 use crate::fault::{Fault, FaultKind};
-use crate::frame::{Chain, Decoded, Kind, decode, link};
+use crate::frame::{Chain, Decoded, Kind, decode};
+use crate::merkle::Hash;
 use crate::plan::Part;
 use crate::scan::{self, End, Scan};
 use std::io;
@@ -16,6 +17,8 @@ pub enum Straight<'a> {
         chain: Chain,
         offset: u64,
         payload: &'a [u8],
+        /// The payload as a leaf of the tree.
+        leaf: Hash,
     },
     /// A seal over all entries so far.
     Seal {
@@ -68,13 +71,14 @@ impl Walk {
             }
             Err(_) => return Ok(Straight::Off),
         };
+        let leaf = frame.leaf();
         let fits = frame.head.kind != Kind::Header
             && frame.head.index == self.next
-            && frame.follows(&self.chain);
+            && frame.follows_with(&self.chain, &leaf);
         if !fits {
             return Ok(Straight::Off);
         }
-        let (index, chain, payload) = (self.next, frame.chain, frame.payload());
+        let (index, chain, payload) = (self.next, frame.chain, frame.payload);
         if frame.head.kind == Kind::Seal {
             return Ok(Straight::Seal {
                 size: index,
@@ -88,6 +92,7 @@ impl Walk {
             chain,
             offset,
             payload,
+            leaf,
         })
     }
 }
@@ -145,7 +150,7 @@ fn begin_without_header(part: &Part, data: &[u8]) -> (usize, Option<Chain>) {
         .and_then(|at| data[at..start].first_chunk::<32>().copied());
     let should = header
         .zip(part.before)
-        .map(|(frame, (_, before))| link(&before, frame.body));
+        .map(|(frame, (_, before))| frame.link_as(frame.head.index, &before));
     let chain = [stored, should]
         .into_iter()
         .flatten()

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
 use crate::header::Header;
-use crate::merkle::{Frontier, Leaf};
+use crate::merkle::{Frontier, Hash};
 use crate::note::{NoteKey, checkpoint};
 use crate::seal::{EpochPublic, Seal, Sealer};
 use crate::{HostKey, Identity};
@@ -68,8 +68,6 @@ pub struct Watch {
     named: Vec<Vec<u8>>,
     /// End of the newest entry, where it may name a key.
     last: Vec<u8>,
-    /// For the newest leaf.
-    leaf: Leaf,
     /// The tree as of the newest seal.
     sealed_tree: Frontier,
     /// The newest seal.
@@ -88,7 +86,6 @@ impl Watch {
             jobs: Vec::new(),
             named: Vec::new(),
             last: Vec::new(),
-            leaf: Leaf::default(),
             sealed_tree: Frontier::default(),
             newest: None,
             starts: 0,
@@ -156,9 +153,10 @@ impl Watch {
         }
     }
 
-    pub fn entry(&mut self, payload: &[u8]) {
+    /// The next entry, and its leaf in the tree.
+    pub fn entry(&mut self, payload: &[u8], leaf: Hash) {
         if let Some(tree) = &mut self.tree {
-            tree.push(self.leaf.of(payload));
+            tree.push(leaf);
         }
         self.last.clear();
         if EpochPublic::ends(payload) {

@@ -25,7 +25,7 @@ fn log() -> Log {
         at(kind::END).request("R1").grant("G1"),
         at(kind::PROOF).grant("G1"),
     ];
-    log.reopen().append_batch(&records).unwrap();
+    log.reopen().append_batch(&drafts(&records)).unwrap();
     log
 }
 

@@ -18,7 +18,7 @@ fn the_head_file_follows_each_commit() {
         let mut before = 0;
         for round in 1..9 {
             let batch: Vec<_> = (0..round % 3 + 1).map(record).collect();
-            let _ = journal.append_batch(&batch).unwrap();
+            let _ = journal.append_batch(&drafts(&batch)).unwrap();
             let next = journal.next_index();
             assert!([before, next].contains(&remembered(&log)), "{round}");
             let killed = log.copy();
@@ -35,7 +35,7 @@ fn the_head_file_follows_each_commit() {
             std::fs::write(&path, whole).unwrap();
             assert_eq!(killed.reopen().next_index(), next, "{round}");
             if round % 2 == 0 {
-                journal.prepare();
+                journal.settle();
                 assert_eq!(remembered(&log), next);
             }
             before = next;
@@ -54,7 +54,7 @@ fn without_a_head_file_nothing_more_is_written() {
     let length = || log.segments()[0].metadata().unwrap().len();
     let before = length();
     for _ in 0..2 {
-        journal.prepare();
+        journal.settle();
         let error = journal.append(&record(1)).unwrap_err();
         assert!(error.is_full(), "{error}");
     }

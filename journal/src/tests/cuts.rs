@@ -110,7 +110,7 @@ fn a_cut_in_a_batch_keeps_its_whole_entries() {
     let log = filled(1);
     let head = std::fs::read(log.head()).unwrap();
     let batch: Vec<_> = (1..4).map(record).collect();
-    let _ = log.reopen().append_batch(&batch).unwrap();
+    let _ = log.reopen().append_batch(&drafts(&batch)).unwrap();
     std::fs::write(log.head(), head).unwrap();
     let path = log.segments()[0].clone();
     let (data, frames) = (std::fs::read(&path).unwrap(), frames(&path));

@@ -1,7 +1,7 @@
 //! Old keys are gone from the memory of the process that used them.
 
 use super::*;
-use crate::merkle::sha256;
+use crate::merkle::sha256_of;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ const ROOT: &str = "JOURNAL_TEST_KEYS";
 const SECRET: &[u8] = b"seeds of a test";
 
 fn seed_of(epoch: u64) -> [u8; 32] {
-    sha256(&[SECRET, &epoch.to_be_bytes()])
+    sha256_of(&[SECRET, &epoch.to_be_bytes()])
 }
 
 /// In the child: the seed that its parent knows. Elsewhere none.
@@ -44,7 +44,7 @@ fn child() {
             return;
         }
         if line == "prepare\n" {
-            journal.prepare();
+            journal.settle();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Heads for a witness: each goes on from the one before, over segments, restarts and damage.
 
 use super::*;
-use crate::merkle::{Frontier, leaf, leaf_text};
+use crate::merkle::{Frontier, leaf_of};
 use crate::{AddCheckpoint, Follower, add_checkpoint, signed_checkpoint};
 
 /// The tree, from what an independent reader says.
@@ -9,7 +9,7 @@ fn tree(log: &Log, size: u64) -> Frontier {
     let mut tree = Frontier::default();
     for entry in log.entries().iter().filter(|e| e.index < size) {
         tree.fill(entry.index);
-        tree.push(leaf(&leaf_text(entry.json.as_bytes())));
+        tree.push(leaf_of(entry.json.as_bytes()));
     }
     tree.fill(size);
     tree

@@ -31,7 +31,7 @@ fn child() {
     let mut out = std::io::stdout().lock();
     for number in 0.. {
         let batch: Vec<_> = (0..number % 4 + 1).map(record).collect();
-        for receipt in journal.append_batch(&batch).unwrap() {
+        for receipt in journal.append_batch(&drafts(&batch)).unwrap() {
             let chain = crate::text::hex(receipt.chain());
             writeln!(out, "ack {} {chain}", receipt.index()).unwrap();
         }

@@ -70,11 +70,14 @@ fn a_batch_is_one_run_of_indexes() {
     let log = Log::new();
     let mut journal = log.reopen();
     let records: Vec<_> = (0..3).map(record).collect();
-    assert_eq!(indexes(&journal.append_batch(&records).unwrap()), [0, 1, 2]);
+    assert_eq!(
+        indexes(&journal.append_batch(&drafts(&records)).unwrap()),
+        [0, 1, 2]
+    );
     assert!(journal.append_batch(&[]).unwrap().is_empty());
     // Larger than a segment: not split, one write all the same.
     let records: Vec<_> = (3..20).map(record).collect();
-    let receipts = journal.append_batch(&records).unwrap();
+    let receipts = journal.append_batch(&drafts(&records)).unwrap();
     assert_eq!(indexes(&receipts), (3..20).collect::<Vec<_>>());
     assert_eq!(log.entries().len(), 20);
     assert_eq!(named(&log.check()), []);
@@ -118,7 +121,7 @@ fn a_refused_record_leaves_no_trace() {
     let log = Log::new();
     let mut journal = log.reopen();
     let large = record(0).reason("x".repeat(crate::MAX_RECORD));
-    let refused = journal.append_batch(&[record(0), large]);
+    let refused = journal.append(&large);
     assert!(matches!(refused, Err(Error::TooLarge { .. })));
     assert_eq!(fill(&mut journal, 0..1), [0]);
     assert_eq!(named(&log.check()), []);
@@ -246,7 +249,7 @@ fn reading_can_begin_at_a_time() {
         )
         .unwrap();
         let record = Record::new(kind::USE, at(second));
-        journal.append_batch(&[record]).unwrap();
+        journal.append_batch(&drafts(&[record])).unwrap();
     }
     let first = |s: u64| {
         read_since(&log.dir(), at(s).unix_ms)

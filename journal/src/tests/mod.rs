@@ -18,7 +18,8 @@ mod tail;
 use crate::journal::{AppendOnly, Journal, Limits, Recovery};
 use crate::recover;
 use crate::{
-    Entry, Error, Fault, FaultKind, Identity, Receipt, Record, Report, Timestamp, check, read,
+    Draft, Entry, Error, Fault, FaultKind, Identity, Receipt, Record, Report, Timestamp, check,
+    read,
 };
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -179,4 +180,10 @@ pub fn named(report: &Report) -> Vec<(FaultKind, Option<u64>)> {
 
 pub fn indexes(receipts: &[Receipt]) -> Vec<u64> {
     receipts.iter().map(Receipt::index).collect()
+}
+
+/// All of them as they are handed to the journal.
+pub fn drafts(records: &[Record]) -> Vec<Draft> {
+    let drafts = records.iter().map(Draft::new);
+    drafts.collect::<Result<_, _>>().unwrap()
 }

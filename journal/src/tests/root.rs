@@ -227,7 +227,7 @@ fn a_full_disk_is_an_error_until_there_is_room() {
             .map(|n| record(n).reason("x".repeat(200_000)))
             .collect();
         for _ in 0..3 {
-            let error = journal.append_batch(&large).unwrap_err();
+            let error = journal.append_batch(&drafts(&large)).unwrap_err();
             assert!(error.is_full(), "{round}: {error}");
         }
         assert_eq!(named(&log.0.check()), [], "{round}");
@@ -317,6 +317,7 @@ fn every_system_call_failed_once() {
     for (call, errors, most) in [
         ("fdatasync", &["EIO", "ENOSPC"][..], 12),
         ("fsync", &["EIO", "ENOSPC"], 12),
+        ("sync_file_range", &["EIO", "ENOSPC", "EPERM"], 12),
         ("fallocate", &["EIO", "ENOSPC"], 6),
         ("pwrite64", &["EIO", "ENOSPC"], 12),
         ("rename", &["EIO"], 2),
@@ -363,6 +364,9 @@ fn every_system_call_failed_once() {
                 let entries = log.0.entries();
                 if (call, *error) == ("fdatasync", "EIO") {
                     assert_eq!(acks.len(), 8, "{note}: a new segment takes the entry");
+                }
+                if call == "sync_file_range" {
+                    assert_eq!(acks.len(), 8, "{note}: the sync that follows is the judge");
                 }
                 for (index, number) in acks {
                     let entry = entries.iter().find(|entry| entry.index == index);

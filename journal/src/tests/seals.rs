@@ -14,7 +14,7 @@ fn seals(log: &Log) -> Vec<(u64, Seal)> {
         let mut at = 0;
         while let Decoded::Frame(frame) = decode(&data[at..]) {
             if frame.head.kind == Kind::Seal {
-                let seal = serde_json::from_slice(frame.payload()).unwrap();
+                let seal = serde_json::from_slice(frame.payload).unwrap();
                 out.push((frame.head.index, seal));
             }
             at += frame.size();
@@ -38,8 +38,8 @@ fn every_commit_has_its_seal_and_what_gives_destroys_its_key() {
         &[record(4), other(5)],
         &[other(6)],
     ] {
-        let _ = journal.append_batch(batch).unwrap();
-        journal.prepare();
+        let _ = journal.append_batch(&drafts(batch)).unwrap();
+        journal.settle();
     }
     drop(journal);
     fill(&mut log.reopen(), 7..8);
@@ -128,13 +128,15 @@ fn a_commit_is_there_with_its_seal_or_not_at_all() {
     let log = Log::sealed();
     let mut journal = log.reopen();
     fill(&mut journal, 0..2);
-    journal.prepare();
+    journal.settle();
     let (path, head) = (
         log.segments()[0].clone(),
         std::fs::read(log.head()).unwrap(),
     );
     let before = path.metadata().unwrap().len();
-    let _ = journal.append_batch(&[record(2), other(3)]).unwrap();
+    let _ = journal
+        .append_batch(&drafts(&[record(2), other(3)]))
+        .unwrap();
     drop(journal);
     let whole = std::fs::read(&path).unwrap();
     for cut in usize::try_from(before).unwrap()..whole.len() {
@@ -195,7 +197,9 @@ fn each_flipped_bit_of_a_sealed_segment_is_named() {
     let log = Log::sealed();
     let mut journal = log.reopen();
     fill(&mut journal, 0..2);
-    let _ = journal.append_batch(&[other(2), other(3)]).unwrap();
+    let _ = journal
+        .append_batch(&drafts(&[other(2), other(3)]))
+        .unwrap();
     drop(journal);
     let path = log.segments()[0].clone();
     let data = std::fs::read(&path).unwrap();

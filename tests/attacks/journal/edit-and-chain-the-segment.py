@@ -3,14 +3,14 @@
 # Source:  docs/spec/journal.md, Frames: the chain is a plain hash that everyone can compute
 # Seen by: verify
 # Named:   edited seal-invalid
-from jitlog import ENTRY, SEAL, edit, expect, log, sha256, target, write
+from jitlog import ENTRY, SEAL, edit, expect, log, target, write
 
 segment = log()[0]
 frame = target(segment)
 edit(frame, login="carol", uid=1003)
 before = segment.frames[0].chain
 for f in segment.frames[1:]:
-    f.chain = sha256(before + f.body())
+    f.chain = f.link(before)
     before = f.chain if f.kind == ENTRY else before
 write(segment.name, segment.bytes())
 expect("edited", frame.index)

@@ -4,13 +4,13 @@
 # Seen by: verify
 # Named:   segment-missing
 import json, os
-from jitlog import ENTRY, Frame, expect, log, names, path, sha256, unlock, lock
+from jitlog import ENTRY, Frame, expect, log, names, path, unlock, lock
 
 segments = log()
 last = segments[-1].entries()[-1]
 forged = Frame(ENTRY, last.index + 1, b"")
 forged.put({"type": "prune", "time": last.json()["time"], "detail": {"below": segments[1].frames[0].index}})
-forged.chain = sha256(last.chain + forged.body())
+forged.chain = forged.link(last.chain)
 with open(path(segments[-1].name), "ab") as file:
     file.write(forged.bytes())
 unlock()

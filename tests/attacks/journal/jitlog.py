@@ -34,11 +34,15 @@ class Frame:
     def __init__(self, kind, index, payload, chain=None, at=None):
         self.kind, self.index, self.payload, self.chain, self.at = kind, index, payload, chain, at
 
-    def body(self):
-        return b"\xffJ" + struct.pack(">BBIQ", self.kind, 0, len(self.payload), self.index) + self.payload
+    def head(self):
+        return b"\xffJ" + struct.pack(">BBIQ", self.kind, 0, len(self.payload), self.index)
+
+    def link(self, before):
+        """Its chain value behind a frame with the chain value `before`."""
+        return sha256(before + self.head() + leaf(self.payload))
 
     def bytes(self):
-        return self.body() + self.chain
+        return self.head() + self.payload + self.chain
 
     def json(self):
         return json.loads(self.payload)
@@ -165,7 +169,7 @@ def chain_anew(segments):
                     for torn in header.get("torn", []):
                         torn["offset"] = length
                     frame.put(header)
-            frame.chain = sha256(before + frame.body())
+            frame.chain = frame.link(before)
             if frame.kind != SEAL:
                 before = frame.chain
             if frame.kind == ENTRY:

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use jit_tests::bench::{Goal, Row, Samples, Table, quick};
-use journal::{Journal, Record};
+use journal::{Draft, Journal, Record};
 
 use crate::logs::{Log, Plain, record};
 
@@ -13,11 +13,9 @@ const WRITERS: u64 = 64;
 /// Records in one commit, as in the agent.
 const BATCH: usize = 64;
 
-type Job = (Record, Sender<()>);
-
 pub fn measure(table: &mut Table) {
     table.section("Append, 64 writers");
-    let rounds = if quick() { 2 } else { 8 };
+    let rounds = if quick() { 2 } else { 24 };
     let each = if quick() { 50 } else { 250 };
     let log = Log::on_disk();
     let mut journal = log.open();
@@ -48,32 +46,46 @@ pub fn measure(table: &mut Table) {
 
 /// Where records go.
 trait Keep: Send {
-    fn commit(&mut self, records: &[Record]);
+    /// What a writer hands over.
+    type Job: Send;
+    fn job(record: &Record) -> Self::Job;
+    fn commit(&mut self, jobs: &[Self::Job]);
     /// Everyone has his answer.
     fn after(&mut self) {}
 }
 
+/// Each writer makes his draft, as in the agent.
 impl Keep for Journal {
-    fn commit(&mut self, records: &[Record]) {
-        let _receipts = self.append_batch(records).expect("an append");
+    type Job = Draft;
+
+    fn job(record: &Record) -> Draft {
+        Draft::new(record).expect("a draft")
+    }
+
+    fn commit(&mut self, jobs: &[Draft]) {
+        let _receipts = self.append_batch(jobs).expect("an append");
     }
 
     fn after(&mut self) {
-        self.prepare();
+        self.settle();
     }
 }
 
 /// The file, and so many bytes for a record.
 impl Keep for (&mut Plain, &[u8], usize) {
-    fn commit(&mut self, records: &[Record]) {
-        self.0.append(&self.1[..self.2 * records.len()]);
+    type Job = ();
+
+    fn job(_: &Record) {}
+
+    fn commit(&mut self, jobs: &[()]) {
+        self.0.append(&self.1[..self.2 * jobs.len()]);
     }
 }
 
 /// Durable records a second when each writer has one under way.
 #[allow(clippy::cast_precision_loss)]
-fn run(each: u64, keep: &mut impl Keep) -> f64 {
-    let (to, jobs) = channel::<Job>();
+fn run<K: Keep>(each: u64, keep: &mut K) -> f64 {
+    let (to, jobs) = channel::<(K::Job, Sender<()>)>();
     let begun = Instant::now();
     thread::scope(|scope| {
         scope.spawn(move || serve(&jobs, keep));
@@ -82,8 +94,8 @@ fn run(each: u64, keep: &mut impl Keep) -> f64 {
             scope.spawn(move || {
                 let (done, answer) = channel();
                 for n in 0..each {
-                    let job = (record(writer * each + n), done.clone());
-                    to.send(job).expect("the committing thread");
+                    let job = K::job(&record(writer * each + n));
+                    to.send((job, done.clone())).expect("the committing thread");
                     answer.recv().expect("the committing thread");
                 }
             });
@@ -93,11 +105,11 @@ fn run(each: u64, keep: &mut impl Keep) -> f64 {
     (WRITERS * each) as f64 / begun.elapsed().as_secs_f64()
 }
 
-fn serve(jobs: &Receiver<Job>, keep: &mut impl Keep) {
+fn serve<K: Keep>(jobs: &Receiver<(K::Job, Sender<()>)>, keep: &mut K) {
     while let Ok(first) = jobs.recv() {
         let more = jobs.try_iter().take(BATCH - 1);
-        let (records, waiting): (Vec<_>, Vec<_>) = std::iter::once(first).chain(more).unzip();
-        keep.commit(&records);
+        let (jobs, waiting): (Vec<_>, Vec<_>) = std::iter::once(first).chain(more).unzip();
+        keep.commit(&jobs);
         for one in waiting {
             // A writer that has gone waits for nothing.
             let _ = one.send(());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jit_tests::bench;
-use journal::{AppendOnly, HostKey, Identity, Journal, Record, Timestamp, kind};
+use journal::{AppendOnly, Draft, HostKey, Identity, Journal, Record, Timestamp, kind};
 use rustix::fs::{FallocateFlags, fallocate};
 use tempfile::TempDir;
 
@@ -148,4 +148,11 @@ pub fn record(n: u64) -> Record {
     record.role = Some("admin".into());
     record.runas = Some("root".into());
     record
+}
+
+/// The same, ready to be stored.
+pub fn drafts(numbers: std::ops::Range<u64>) -> Vec<Draft> {
+    numbers
+        .map(|n| Draft::new(&record(n)).expect("a draft"))
+        .collect()
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jit_tests::bench::{Goal, Row, Samples, Table, quick};
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::logs::{Log, record};
+use crate::logs::{Log, drafts};
 
 /// As many entries as a segment takes, and bytes, but for a batch or two.
 const SEGMENT: u64 = 1 << 16;
@@ -30,8 +30,9 @@ fn filled(entries: u64, batch: u64) -> Log {
     let log = Log::in_memory();
     let mut journal = log.open();
     for first in (0..entries).step_by(usize::try_from(batch).unwrap()) {
-        let records: Vec<_> = (first..(first + batch).min(entries)).map(record).collect();
-        let _receipts = journal.append_batch(&records).expect("an append");
+        let _receipts = journal
+            .append_batch(&drafts(first..(first + batch).min(entries)))
+            .expect("an append");
     }
     log
 }
@@ -98,8 +99,9 @@ fn recover(table: &mut Table) {
     let mut journal = log.open();
     let mut entries = 0;
     while entries < SEGMENT - 64 && log.bytes() < SEGMENT_BYTES {
-        let records: Vec<_> = (entries..entries + 64).map(record).collect();
-        let _receipts = journal.append_batch(&records).expect("an append");
+        let _receipts = journal
+            .append_batch(&drafts(entries..entries + 64))
+            .expect("an append");
         entries += 64;
     }
     drop(journal);

@@ -8,7 +8,7 @@ use journal::{
 };
 use statement::sign::Signer;
 
-use crate::logs::{Log, record};
+use crate::logs::{Log, drafts};
 
 /// Entries before the first head, and between two: a grant, its request and a use.
 const BEFORE: u64 = 10_000;
@@ -44,8 +44,9 @@ fn shown(heads: u64) -> Vec<(String, NoteKey)> {
     let mut journal = log.open();
     let entries = BEFORE + heads * STEP;
     for first in (0..entries).step_by(64) {
-        let records: Vec<_> = (first..(first + 64).min(entries)).map(record).collect();
-        let _receipts = journal.append_batch(&records).expect("an append");
+        let _receipts = journal
+            .append_batch(&drafts(first..(first + 64).min(entries)))
+            .expect("an append");
     }
     let (_, pkcs8) = Signer::generate().expect("a key");
     let host = HostKey::from_pkcs8(&pkcs8).expect("a host's key");
