@@ -11,7 +11,7 @@ const EACH: u64 = 100;
 
 pub fn measure(table: &mut Table) {
     table.section("Append, one writer");
-    let rounds = if quick() { 3 } else { 30 };
+    let rounds = if quick() { 3 } else { 200 };
     let log = Log::on_disk();
     let mut journal = log.open();
     let mut plain = Plain::beside(&log, "plain");
