@@ -6,14 +6,16 @@ use crate::record::{Record, kind};
 use crate::seal::EpochPublic;
 use crate::time::Timestamp;
 
-/// A record as it will be stored, and its hash. Making one is most of the work of an append and needs no journal: whoever
-/// hands a record over does it, not the one thread that commits.
+/// A record as it will be stored, and its hash. Making one needs no journal and is most of a record's share in a commit of
+/// many: whoever hands a record over does it, not the one thread that commits.
 #[derive(Clone, Debug)]
 pub struct Draft {
     json: String,
     pub(crate) leaf: Hash,
     /// It lets something happen: the key that seals it is destroyed.
     pub(crate) gives: bool,
+    /// [`kind::may_use_kept_room`].
+    pub(crate) kept_room: bool,
     pub(crate) time: Timestamp,
 }
 
@@ -25,6 +27,7 @@ impl Draft {
         Ok(Self {
             leaf: leaf_of(json.as_bytes()),
             gives: kind::gives(&record.kind),
+            kept_room: kind::may_use_kept_room(&record.kind),
             time: record.time.clone(),
             json,
         })
@@ -44,9 +47,9 @@ impl Draft {
         json.push_str(&next.members());
         Self {
             leaf: leaf_of(json.as_bytes()),
-            gives: self.gives,
             time: self.time.clone(),
             json,
+            ..*self
         }
     }
 }

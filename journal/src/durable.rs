@@ -63,13 +63,14 @@ pub fn reserve(file: &File, length: u64) -> io::Result<()> {
     }
 }
 
-/// One write and one sync of the data; `meanwhile` runs while the disk works. After an error the file must not be used again: the kernel may have
+/// One write, whose write-out begins at once; `meanwhile` runs while the disk works; then one sync of the data. After an error the file must not be used again: the kernel may have
 /// marked pages that never reached the disk as clean (Rebello et al., USENIX ATC 2020).
 pub fn append(mut file: &File, bytes: &[u8], meanwhile: impl FnOnce()) -> io::Result<()> {
     file.write_all(bytes)?;
-    sys::begin_write_out(file);
+    let begun = sys::begin_write_out(file);
     meanwhile();
-    file.sync_data()
+    file.sync_data()?;
+    begun
 }
 
 /// The same for the first bytes of a new file, whose name is made durable too.

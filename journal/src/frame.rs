@@ -4,7 +4,8 @@
 //! magic u16 | type u8 | flags u8 | payload length u32 | index u64 | payload | chain[32]     (big-endian)
 //! chain = SHA-256(chain of the frame before || head || leaf)
 //! ```
-//! `leaf` is the payload's hash as a leaf of the tree (RFC 6962): each payload is hashed once, for both.
+//! `leaf` is the payload's hash as a leaf of the tree (RFC 6962): one hash serves both. A payload too long for a leaf and the
+//! text that stands for it there have the same; their lengths differ, and the head has the length.
 
 use crate::MAX_RECORD;
 use crate::merkle::{Hash, leaf_of, sha256};
@@ -252,6 +253,15 @@ mod tests {
             let _ = decode(&data);
             let _ = resync(&data, 0, |_| true);
         }
+    }
+
+    #[test]
+    fn a_long_payload_and_what_stands_for_it_are_two_frames() {
+        let long = vec![b'x'; crate::merkle::MAX_LEAF + 1];
+        let short = crate::merkle::leaf_text(&long).into_owned();
+        assert_eq!(leaf_of(&long), leaf_of(&short));
+        let chain = |payload: &[u8]| encode(&mut Vec::new(), Kind::Entry, 5, payload, &[7; 32]);
+        assert_ne!(chain(&long), chain(&short));
     }
 
     #[test]

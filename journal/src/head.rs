@@ -12,7 +12,7 @@ use crate::frame::Chain;
 use crate::merkle::sha256_of;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"JITHEAD1";
@@ -106,6 +106,32 @@ pub struct HeadFile {
 }
 
 impl HeadFile {
+    /// Goes on with the file that is there, if it is whole: that needs no room, so an agent that starts on a full disk can
+    /// record what ends. Else makes it anew.
+    pub fn open(path: &Path, head: &Head) -> io::Result<Self> {
+        Self::go_on(path, head).or_else(|_| Self::create(path, head))
+    }
+
+    fn go_on(path: &Path, head: &Head) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+            .open(path)?;
+        let meta = file.metadata()?;
+        let ours = meta.is_file() && meta.nlink() == 1 && meta.len() == 2 * SLOT as u64;
+        if !ours || slots(&file)?.contains(&None) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut file = Self {
+            file,
+            second: false,
+        };
+        file.set(head)?;
+        file.set(head)?;
+        Ok(file)
+    }
+
     /// Makes the file anew with this value, durably, and keeps it open.
     pub fn create(path: &Path, head: &Head) -> io::Result<Self> {
         let slot = head.encode();

@@ -32,7 +32,7 @@ impl Name {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// Format version: 2 with `sealed`, 1 without.
+    /// Format version: see [`Header::version`].
     pub v: u32,
     /// Random name of the log, the same in all its segments.
     pub log: String,
@@ -104,6 +104,11 @@ pub struct Seen {
 }
 
 impl Header {
+    /// 3 with seals; 2 was the same with a chain over whole payloads. 1 without.
+    pub fn version(sealed: bool) -> u32 {
+        if sealed { 3 } else { 1 }
+    }
+
     /// Chain value this segment's header follows.
     pub fn before(&self) -> Chain {
         self.prev.as_ref().map_or([0; 32], |prev| prev.chain)
@@ -113,7 +118,7 @@ impl Header {
     pub fn from_frame(frame: &Frame<'_>) -> Option<Self> {
         let header: Self = serde_json::from_slice(frame.payload).ok()?;
         let good = frame.head.kind == Kind::Header
-            && header.v == if header.sealed.is_some() { 2 } else { 1 }
+            && header.v == Self::version(header.sealed.is_some())
             && Name::parse(&header.file).is_some_and(|name| name.first == frame.head.index)
             && frame.follows(&header.before());
         good.then_some(header)

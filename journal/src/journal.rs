@@ -1,12 +1,13 @@
 //! The journal as its one writer sees it.
 
+use crate::commit::Commit;
 use crate::draft::Draft;
 use crate::frame::{self, Chain, Kind};
 use crate::head::{Head, HeadFile};
 use crate::header::{Begins, Header, Name, Prev, TornBytes};
 use crate::record::{Record, kind, time_of};
 use crate::recover::Lock;
-use crate::seal::{self, Commit, Identity, Sealer};
+use crate::seal::{self, Identity, Sealer};
 use crate::segment::Live;
 use crate::{Error, Fault, MAX_RECORD, Timestamp};
 use std::io::ErrorKind;
@@ -229,7 +230,8 @@ impl Journal {
         let receipts: Vec<_> = receipts
             .map(|(index, chain)| Receipt { index, chain })
             .collect();
-        live.reserve(bytes.len())?;
+        let may_use_kept = drafts.iter().all(|draft| draft.kept_room);
+        live.reserve(bytes.len(), may_use_kept)?;
         let mut sealer = self.sealer.as_mut();
         let meanwhile = || {
             if let (Some(sealer), Some(sealing)) = (&mut sealer, &commit.sealing) {
@@ -343,7 +345,7 @@ impl Journal {
             generation: self.generation,
         };
         let header = Header {
-            v: if self.sealer.is_some() { 2 } else { 1 },
+            v: Header::version(self.sealer.is_some()),
             log: self.log.clone(),
             file: name.file(),
             time: time.rfc3339().max(self.latest.clone()),
@@ -383,7 +385,8 @@ impl Journal {
         };
         let made = live
             .protect(self.append_only)
-            .and_then(|()| live.reserve(bytes.len()))
+            // Its first entry may be one that must be told.
+            .and_then(|()| live.reserve(bytes.len(), true))
             .and_then(|()| live.append_first(&bytes, &self.dir));
         if let Err(error) = made {
             if error.is_full() && live.is_empty() {

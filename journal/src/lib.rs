@@ -12,6 +12,7 @@
 mod about;
 mod check;
 mod classify;
+mod commit;
 mod cosigned;
 mod draft;
 mod durable;

@@ -66,6 +66,28 @@ pub mod kind {
     pub fn gives(kind: &str) -> bool {
         matches!(kind, GRANT | EXTEND | USE)
     }
+
+    /// Does an entry of this type take something away, or tell what a person must know? Only such entries may use the room
+    /// that the log keeps for them: where the disk is full nothing more is given, and all that was given ends on record.
+    #[must_use]
+    pub fn may_use_kept_room(kind: &str) -> bool {
+        matches!(
+            kind,
+            START
+                | STOP
+                | CLOSE
+                | END
+                | PROOF
+                | ESCAPE
+                | REVOCATION
+                | TRUST
+                | CLOCK
+                | WITNESS
+                | ALERT
+                | PRUNE
+                | RECOVERY
+        )
+    }
 }
 
 /// One entry before it is appended. Absent fields are left out of the JSON.

@@ -144,7 +144,7 @@ pub fn open(
         journal.start_segment(now)?;
     }
     // Only now: until the new segment is on disk the old head is the only witness of a cut tail.
-    let file = HeadFile::create(head_path, &journal.head())
+    let file = HeadFile::open(head_path, &journal.head())
         .map_err(|error| Error::io("write", head_path, error))?;
     (journal.head, journal.head_due) = (Some(file), false);
     Ok((journal, recovery))

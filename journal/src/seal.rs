@@ -7,8 +7,6 @@
 //! becomes root by it finds no key for what is written already.
 
 use crate::Error;
-use crate::draft::Draft;
-use crate::frame::{self, Chain, Kind};
 use crate::merkle::{Frontier, Hash};
 use crate::note::{HostKey, NoteKey, base64, checkpoint, from_base64, raw};
 use crate::sys;
@@ -197,7 +195,8 @@ pub struct Sealer {
     epochs: u64,
     /// Signs now; `None` until the first commit after opening: the host's key does.
     signs: Option<EpochKey>,
-    /// Made ahead, while the disk works: the first is the next to be named. One, and two while a commit names one.
+    /// Made ahead, while the disk works: the first is the next to be named. Two from when a commit names one until one that
+    /// does is on disk; none of them has signed anything.
     ahead: VecDeque<EpochKey>,
 }
 
@@ -240,7 +239,7 @@ impl Sealer {
     }
 
     /// The next key to be named, made if there is none yet.
-    fn next(&mut self) -> Result<EpochPublic, Error> {
+    pub fn next(&mut self) -> Result<EpochPublic, Error> {
         if let Some(next) = self.ahead.front() {
             return Ok(next.public);
         }
@@ -313,61 +312,5 @@ impl Sealer {
             self.signs = self.ahead.pop_front();
             sys::wipe_stack();
         }
-    }
-}
-
-/// What one write holds.
-#[derive(Debug)]
-pub struct Commit<'a> {
-    drafts: &'a [Draft],
-    /// The last record, where it names a key.
-    naming: Option<Draft>,
-    pub sealing: Option<Sealing>,
-}
-
-impl<'a> Commit<'a> {
-    /// Seals the records of one commit, the first of which gets the index `first`. Without a sealer they stay as they are.
-    pub fn new(
-        sealer: Option<&mut Sealer>,
-        drafts: &'a [Draft],
-        first: u64,
-    ) -> Result<Self, Error> {
-        let mut commit = Self {
-            drafts,
-            naming: None,
-            sealing: None,
-        };
-        if let Some(sealer) = sealer {
-            let next = match sealer.rotates(drafts.iter().any(|draft| draft.gives)) {
-                true => Some(sealer.next()?),
-                false => None,
-            };
-            commit.naming = drafts.last().zip(next).map(|(last, key)| last.naming(&key));
-            let leaves = commit.entries().map(|draft| draft.leaf);
-            commit.sealing = Some(sealer.seal(first, leaves, next)?);
-        }
-        Ok(commit)
-    }
-
-    /// The records as they are stored.
-    fn entries(&self) -> impl Iterator<Item = &Draft> {
-        let plain = self.drafts.len() - self.naming.iter().len();
-        self.drafts[..plain].iter().chain(&self.naming)
-    }
-
-    /// Adds the frames: the records behind one with this chain value, the first with the index `first`, and the seal.
-    /// Returns the chain value of each record.
-    pub fn encode(&self, bytes: &mut Vec<u8>, first: u64, before: &Chain) -> Vec<Chain> {
-        let mut chains = Vec::with_capacity(self.drafts.len());
-        let mut chain = *before;
-        for (index, draft) in (first..).zip(self.entries()) {
-            let (kind, payload) = (Kind::Entry, draft.json().as_bytes());
-            chain = frame::encode_with(bytes, kind, index, payload, &draft.leaf, &chain);
-            chains.push(chain);
-        }
-        if let Some(Sealing { payload, size, .. }) = &self.sealing {
-            frame::encode(bytes, Kind::Seal, *size, payload, &chain);
-        }
-        chains
     }
 }

@@ -10,6 +10,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Behind what is written, room for so many bytes is kept for what takes away and what tells: some two thousand ends with
+/// their proofs.
+const KEPT: u64 = 1 << 20;
 /// Room is reserved in steps of this many bytes.
 const RESERVE: u64 = 256 * 1024;
 
@@ -105,15 +108,26 @@ impl Live {
         }
     }
 
-    /// Makes sure that there is room, without touching the content: a full disk shows here, where it does no harm.
-    pub fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
+    /// Makes sure that there is room for so many bytes, and behind them for [`KEPT`] more, without touching the content: a full
+    /// disk shows here, where it does no harm. What `may_use_kept` needs only its own.
+    pub fn reserve(&mut self, bytes: usize, may_use_kept: bool) -> Result<(), Error> {
         let need = self.length + bytes as u64;
-        if need > self.reserved {
-            let wanted = need.next_multiple_of(RESERVE);
-            durable::reserve(&self.file, wanted)
-                .map_err(|error| Error::io("reserve room in", &self.path, error))?;
-            self.reserved = wanted;
+        if need + KEPT <= self.reserved {
+            return Ok(());
         }
+        match self.reserve_to((need + KEPT).next_multiple_of(RESERVE)) {
+            Err(error) if error.is_full() && may_use_kept => match need <= self.reserved {
+                true => Ok(()),
+                false => self.reserve_to(need),
+            },
+            result => result,
+        }
+    }
+
+    fn reserve_to(&mut self, length: u64) -> Result<(), Error> {
+        durable::reserve(&self.file, length)
+            .map_err(|error| Error::io("reserve room in", &self.path, error))?;
+        self.reserved = length;
         Ok(())
     }
 

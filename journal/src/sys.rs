@@ -83,12 +83,20 @@ pub fn stat(path: &Path) -> io::Result<Stat> {
     })
 }
 
-/// Lets the kernel begin to write out what was written to a file; waits for nothing and promises nothing: that is for the
-/// sync that follows, which also tells what went wrong (sync_file_range(2)).
-pub fn begin_write_out(file: &File) {
+/// Lets the kernel begin to write out what was written to a file, and does not wait for the bytes to be there
+/// (sync_file_range(2)). `Ok` promises nothing, that is for the sync behind it; an error counts: ext4 may tell it here alone
+/// and drop the pages, and the sync then finds nothing to do. Where there is no such call it is no error.
+pub fn begin_write_out(file: &File) -> io::Result<()> {
     let fd = file.as_raw_fd();
     // SAFETY: fd is open for the whole call, which takes no pointer.
-    let _ = unsafe { libc::sync_file_range(fd, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    if unsafe { libc::sync_file_range(fd, 0, 0, libc::SYNC_FILE_RANGE_WRITE) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EPERM | libc::EINVAL | libc::EOPNOTSUPP) => Ok(()),
+        _ => Err(error),
+    }
 }
 
 /// Overwrites a private key. ring does not do that by itself.

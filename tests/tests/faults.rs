@@ -270,7 +270,7 @@ fn on_a_full_disk_nothing_new_is_given_and_all_that_was_given_ends() {
     let host = Host::installed();
     // State and journal on one small disk, as on a host with one partition.
     host.sh(
-        "mkdir /srv/small; mount -t tmpfs -o size=1m small /srv/small; mkdir /srv/small/lib /srv/small/log; \
+        "mkdir /srv/small; mount -t tmpfs -o size=4m small /srv/small; mkdir /srv/small/lib /srv/small/log; \
          mount --bind /srv/small/lib /var/lib/jit; mount --bind /srv/small/log /var/log/jit; \
          systemd-tmpfiles --create jit-agent.conf",
     )
@@ -282,7 +282,7 @@ fn on_a_full_disk_nothing_new_is_given_and_all_that_was_given_ends() {
     host.sh("dd if=/dev/zero of=/srv/small/fill bs=1k status=none")
         .refused()
         .says("No space left");
-    // The room that the journal holds in reserve, with ever smaller records.
+    // What is reserved for the next uses, with ever smaller records. The rest is kept for what ends.
     alice
         .run("for size in 60000 6000 600 1; do while sudo -n true $(printf %0${size}d 0) 2>/dev/null; do :; done; done")
         .ok();
@@ -301,6 +301,14 @@ fn on_a_full_disk_nothing_new_is_given_and_all_that_was_given_ends() {
     host.run(&["jitctl", "doctor"]).exits(7).says("log-health");
     all_three_end(&host, &mut alice, &given);
     others.noticed_nothing().within(OTHERS);
+    // Also that is on record, on the full disk.
+    for grant in &given {
+        let end = format!(
+            "jitctl log show --json | grep '\"{}\"' | grep -q '\"type\":\"end\"'",
+            grant.id
+        );
+        host.wait_for("the end is journaled", 15 * SECOND, &end);
+    }
 
     host.run(&["rm", "/srv/small/fill"]).ok();
     ends_are_journaled(&host, &given);

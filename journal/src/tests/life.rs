@@ -121,8 +121,9 @@ fn a_refused_record_leaves_no_trace() {
     let log = Log::new();
     let mut journal = log.reopen();
     let large = record(0).reason("x".repeat(crate::MAX_RECORD));
-    let refused = journal.append(&large);
+    let refused = Draft::new(&large);
     assert!(matches!(refused, Err(Error::TooLarge { .. })));
+    assert!(journal.append(&large).is_err());
     assert_eq!(fill(&mut journal, 0..1), [0]);
     assert_eq!(named(&log.check()), []);
 }
