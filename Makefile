@@ -34,6 +34,7 @@ test:
 test-long: setup
 	$(PHASE) "packages" $(MAKE) --no-print-directory packages
 	$(PHASE) "every fault" env JIT_FAULT_ROUNDS=$${JIT_FAULT_ROUNDS:-100000} cargo test --locked -p jit-tests --features e2e --test inject -- --nocapture
+	$(PHASE) "kills of a writer" env JIT_KILL_ROUNDS=$${JIT_KILL_ROUNDS:-1000} cargo test --locked -p journal --lib kill:: -- --nocapture
 	$(PHASE) "kills" env JIT_KILL_ROUNDS=$${JIT_KILL_ROUNDS:-2500} cargo test --locked -p jit-tests --features e2e --test kills -- --nocapture
 	$(PHASE) "receivers" env JIT_SIEM_ROUNDS=$${JIT_SIEM_ROUNDS:-1000} cargo test --locked -p jit-tests --features e2e --test siem
 	$(PHASE) "power cuts" env JIT_POWER_CUTS=$${JIT_POWER_CUTS:-20} cargo test --locked -p jit-tests --features e2e --test power
