@@ -19,15 +19,17 @@ while True:
     os.pwrite(fd, b"%.6f" % time.time(), 0)
     time.sleep(0.01)
 """
-# Asks for a right, uses it, and now and then gives it back, until told to stop.
+# Asks for a right, uses it, and now and then gives it back, until told to stop. Each use has a mark of its own; what ran is noted.
 BUSY = """
 RANDOM=$1
+n=0
+use() { n=$((n + 1)); sudo -n true $USER-$n && echo $USER-$n >>/tmp/ran.$USER; }
 while ! test -e /tmp/enough; do
     role=admin; test $((RANDOM % 4)) = 0 && role=logs
     jitctl elevate --role $role --reason chaos --for $((2 + RANDOM % 3))s
-    sudo -n true
-    sudo -n -b /usr/local/bin/ticker /root/ticks/GRANT.$RANDOM
-    sudo -n true
+    use
+    n=$((n + 1)); sudo -n -b /usr/local/bin/ticker /root/ticks/GRANT.$USER-$n
+    use
     test $((RANDOM % 2)) = 0 && jitctl drop --all
 done >/tmp/busy.$USER 2>&1
 """
@@ -144,8 +146,13 @@ def main():
     for r in uses:
         if r["grant"] not in given:
             wrong.append(f"a use without a grant: {r}")
+    # Whatever ran: those whose sudo returned 0, and each ticker, by the file that it made.
+    ran = [["/usr/bin/true", mark] for mark in sh("cat /tmp/ran.*").split()]
+    ran += [["/usr/local/bin/ticker", f"{TICKS}/GRANT.{file.split('.')[1]}"] for file in files]
+    written = [r["command"] for r in uses]
+    wrong += [f"{command} ran and its use is not in the journal" for command in ran if command not in written]
     print(json.dumps({
-        "killed": killed, "grants": len(given), "uses": len(uses), "tickers": len(files),
+        "killed": killed, "grants": len(given), "uses": len(uses), "tickers": len(files), "ran": len(ran),
         "late": round(late, 3), "member": round(member, 3), "wrong": wrong,
         "given": sorted(given),
     }))
