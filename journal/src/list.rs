@@ -43,8 +43,12 @@ pub enum First {
 impl Segment {
     fn load(dir: &Path, file: &str, name: Name) -> Self {
         let path = dir.join(file);
-        let first = read_first(&path).unwrap_or_else(|error| First::Unreadable(error.to_string()));
-        let flags = sys::stat(&path).ok();
+        // A file whose flags cannot be seen is not taken for one without flags.
+        let (first, flags) =
+            match read_first(&path).and_then(|first| Ok((first, sys::stat(&path)?))) {
+                Ok((first, flags)) => (first, Some(flags)),
+                Err(error) => (First::Unreadable(error.to_string()), None),
+            };
         Self {
             file: file.to_owned(),
             path,

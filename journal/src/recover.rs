@@ -235,8 +235,13 @@ fn end_of<'a>(segments: &'a [Segment], found: &Found) -> Result<Ended<'a>, Error
 }
 
 impl<'a> Ended<'a> {
-    /// A file that never got its header is left behind, whatever is in it.
+    /// A file that never got its header is left behind, whatever is in it. One that cannot be read now may hold what was
+    /// acknowledged.
     fn skip_headless(&mut self, segment: &Segment) -> Result<(), Error> {
+        if let First::Unreadable(why) = &segment.first {
+            let error = io::Error::other(why.clone());
+            return Err(Error::io("read", &segment.path, error));
+        }
         self.tear(segment, 0)?;
         let born_dead = match &segment.first {
             First::Incomplete => true,

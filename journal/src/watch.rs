@@ -7,6 +7,7 @@ use crate::merkle::{Frontier, Hash};
 use crate::note::{NoteKey, checkpoint};
 use crate::seal::{EpochPublic, Seal, Sealer};
 use crate::{HostKey, Identity};
+use std::thread;
 
 /// Entries without a seal whose keys are looked for.
 const KEYS: usize = 256;
@@ -264,23 +265,30 @@ impl Watch {
     /// Verifies the signatures that were collected, on all processors.
     pub fn verify(&mut self) -> Vec<Fault> {
         let jobs = std::mem::take(&mut self.jobs);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = thread::available_parallelism().map_or(1, usize::from);
         let share = jobs.len().div_ceil(threads).max(64);
         let bad = |jobs: &[Job]| -> Vec<Fault> {
             let wrong = |job: &&Job| !job.head.key.verifies(&job.head.text(), &job.head.signature);
             jobs.iter().filter(wrong).map(Job::fault).collect()
         };
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let parts: Vec<_> = jobs
                 .chunks(share)
-                .map(|part| scope.spawn(move || bad(part)))
+                .map(|part| {
+                    let thread = thread::Builder::new().spawn_scoped(scope, move || bad(part));
+                    (part, thread)
+                })
                 .collect();
-            // A thread that died has verified nothing.
-            let lost = || jobs.iter().map(Job::fault).collect();
-            let joined = parts.into_iter().map(|part| part.join());
-            joined
-                .flat_map(|part| part.unwrap_or_else(|_| lost()))
-                .collect()
+            let done = parts.into_iter().flat_map(|(part, thread)| match thread {
+                // A thread that died has verified nothing.
+                Ok(thread) => {
+                    let lost = |_| part.iter().map(Job::fault).collect();
+                    thread.join().unwrap_or_else(lost)
+                }
+                // No thread is to be had: this one does it.
+                Err(_) => bad(part),
+            });
+            done.collect()
         })
     }
 
