@@ -201,9 +201,10 @@ pub fn is_torn(tail: &[u8], head_known: bool) -> bool {
         let begun = gap.end == tail.len() && decode(bytes) == Decoded::Incomplete;
         head_known || begun || has_zero_run(bytes)
     };
-    let stray = |(_, frame): &(usize, Frame<'_>)| {
+    let stray = |(at, frame): &(usize, Frame<'_>)| {
+        let whole = &tail[*at..at + frame.size()];
         let json = serde_json::from_slice::<IgnoredAny>(frame.payload).is_ok();
-        has_zero_run(frame.payload) || head_known && !json
+        has_zero_run(whole) || head_known && !json
     };
     split.pieces.iter().all(loose)
         && split.gaps.iter().all(rubbish)

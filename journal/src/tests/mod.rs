@@ -14,6 +14,7 @@ mod prune;
 mod root;
 mod seals;
 mod tail;
+mod told;
 
 use crate::journal::{AppendOnly, Journal, Limits, Recovery};
 use crate::recover;
@@ -151,7 +152,15 @@ pub fn fill(journal: &mut Journal, numbers: std::ops::Range<u64>) -> Vec<u64> {
 
 /// A log of `count` entries in segments of four, closed.
 pub fn filled(count: u64) -> Log {
-    let log = Log::new();
+    filled_as(false, count)
+}
+
+/// The same with or without seals.
+pub fn filled_as(sealed: bool, count: u64) -> Log {
+    let log = Log {
+        sealed,
+        ..Log::new()
+    };
     fill(&mut log.reopen(), 0..count);
     log
 }
