@@ -1,5 +1,10 @@
 //! The power goes while alice is at work: whatever was let through is in the journal after any cut, and no cut is taken for an
 //! attack. `JIT_POWER_CUTS` says how many; `make test-long` takes twenty.
+//!
+//! The guest's kernel goes at once and with it all that it had not given to its disk. The disk does not: QEMU lives on, and what the
+//! kernel gave it stays, in that order, whether the kernel had it flushed or not. So this does not show that an entry outlives a disk
+//! that loses, tears or reorders what lies in its own cache: for that the journal trusts fdatasync(2). What such a disk may leave
+//! of a last write is in `journal/src/tests/cuts.rs`, cut and zeroed at every byte.
 #![cfg(feature = "e2e")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
