@@ -74,10 +74,14 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     // Before anybody is told that it runs: without a handler, a reload would end it.
     let orders = Orders::new().map_err(|e| fail("signals", &e))?;
     let agent = load().await?;
+    // What the journal is kept by, so that less than before shows.
+    let place = journal::Place::of(Path::new(paths::JOURNAL_DIR));
+    let kept = serde_json::json!({ "filesystem": place.filesystem, "tier": place.tier() });
     agent.log.later(
         agent
             .note(kind::START)
-            .detail("version", env!("CARGO_PKG_VERSION")),
+            .detail("version", env!("CARGO_PKG_VERSION"))
+            .detail("journal", kept),
     );
     let running = Path::new(paths::RUNNING);
     if running.exists() {

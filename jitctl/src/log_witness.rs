@@ -6,7 +6,7 @@ use crate::failure::{Failure, SCHEMA_VERSION};
 use crate::log::{DIR, HEAD};
 use crate::output::{Line, Style};
 use crate::show;
-use journal::{Claimed, Cosigned, Follower, Standing};
+use journal::{Claimed, Cosigned, Follower, Place, Standing};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,11 +14,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const KEPT: &str = "/var/lib/jit/witness.json";
 /// A cosignature comes each minute.
 const OLD_S: u64 = 180;
-/// Keeps flags for those who come through it; the files of the layer below carry none.
-const OVERLAY: &str = "overlay";
-/// File systems that keep a file append-only.
-const KEEP_FLAGS: [&str; 5] = ["ext4", "ext3", "xfs", "btrfs", "tmpfs"];
-
 /// What this host keeps of its witness; `None` before the first cosignature.
 pub fn kept() -> Result<Option<Cosigned>, Failure> {
     let fail = |why: &dyn std::fmt::Display| {
@@ -111,19 +106,13 @@ pub fn attest(ctx: &Context) -> Result<u8, Failure> {
             .iter()
             .map(|f| format!("{f:?} is no file of the journal")),
     );
-    let flags = problems.is_empty();
-    let (mount, kind) = filesystem(dir);
-    let tier = match kind.as_str() {
-        _ if !flags => "plain",
-        kind if KEEP_FLAGS.contains(&kind) => "append-only",
-        OVERLAY => "mount-only",
-        kind => {
-            problems.push(format!(
-                "{kind} at {mount} is not known to keep files append-only"
-            ));
-            "plain"
-        }
-    };
+    let place = Place::of(dir);
+    let (tier, kind, mount) = (place.tier(), &place.filesystem, &place.mount);
+    if !place.is_known() {
+        problems.push(format!(
+            "{kind} at {mount} is not known to keep files append-only"
+        ));
+    }
     let entries = match journal::head(Path::new(HEAD)) {
         journal::Found::Head(head) => head.next,
         journal::Found::Missing | journal::Found::Damaged(_) => {
@@ -166,7 +155,7 @@ pub fn attest(ctx: &Context) -> Result<u8, Failure> {
             "{} segments, {tier}, on {kind} at ",
             segments.len()
         ))
-        .text(&mount),
+        .text(mount),
         Line::new(format!("{entries} entries, root ")).text(root.as_deref().unwrap_or("unknown")),
     ];
     lines.push(match (&seen, age_s) {
@@ -187,7 +176,8 @@ pub fn attest(ctx: &Context) -> Result<u8, Failure> {
     Ok(exit.code())
 }
 
-fn now() -> u64 {
+/// Seconds since 1970 by this host's clock.
+pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_secs())
@@ -195,45 +185,4 @@ fn now() -> u64 {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Mount point and type of the file system that holds this directory.
-fn filesystem(dir: &Path) -> (String, String) {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    of_table(&table, dir).unwrap_or_else(|| ("/".to_owned(), "unknown".to_owned()))
-}
-
-fn of_table(table: &str, dir: &Path) -> Option<(String, String)> {
-    let entry = |line: &str| {
-        let (before, after) = line.split_once(" - ")?;
-        let at = before.split(' ').nth(4)?.to_owned();
-        Some((at, after.split(' ').next()?.to_owned()))
-    };
-    let above = |(at, _): &(String, String)| dir.starts_with(at);
-    // The last of those as deep lies on top.
-    table
-        .lines()
-        .filter_map(entry)
-        .filter(above)
-        .max_by_key(|(at, _)| at.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_deepest_and_last_mount_holds_a_directory() {
-        let table = "21 1 8:1 / / rw - ext4 /dev/a rw\n\
-                     22 21 8:2 / /var rw shared:1 - xfs /dev/b rw\n\
-                     23 22 0:5 / /var rw - overlay overlay rw\n\
-                     24 21 8:3 / /variant rw - vfat /dev/c rw\n";
-        let of = |dir: &str| of_table(table, Path::new(dir)).unwrap();
-        assert_eq!(
-            of("/var/log/jit"),
-            ("/var".to_owned(), "overlay".to_owned())
-        );
-        assert_eq!(of("/home"), ("/".to_owned(), "ext4".to_owned()));
-        assert_eq!(of_table("", Path::new("/")), None);
-    }
 }
