@@ -51,6 +51,10 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
     let mut report = journal::check_with(dir, head, host, &mut progress);
     // Here it is no copy: what protects the files counts, too.
     report.faults.extend(journal::protection(dir));
+    let now_ms = log_witness::now().saturating_mul(1000);
+    let pruned = report.begins.as_ref();
+    let ahead = pruned.and_then(|pruned| pruned.ahead(now_ms));
+    report.faults.extend(ahead);
     let against = received.map(|received| {
         let entries: Vec<Entry> = journal::read(dir).flatten().collect();
         let begins = journal::beginnings(dir).unwrap_or_default();

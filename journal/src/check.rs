@@ -9,6 +9,7 @@ use crate::journal::Torn;
 use crate::list::{Listing, list};
 use crate::plan::{Part, plan, skipped};
 use crate::prune::{self, Pruned};
+use crate::record;
 use crate::walk::{Straight, Walk, detour};
 use crate::watch::{SealedHead, Watch};
 use std::path::Path;
@@ -117,6 +118,7 @@ pub fn check_with(
         watch: Watch::new(host, true),
         begins: plan.begins,
         said: None,
+        newest: String::new(),
         progress,
     };
     for part in &plan.parts {
@@ -189,6 +191,8 @@ struct State<'a> {
     /// Where the log may begin, and whether the entry that is to say so does.
     begins: Option<Begins>,
     said: Option<Pruned>,
+    /// The latest time of an entry so far, of those that follow each other.
+    newest: String,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -244,6 +248,12 @@ impl State<'_> {
             Some(header) => report.add(self.watch.begin(header, part.first)),
             None => self.watch.lost(),
         }
+        // No seal is over it; age is told by it, and what a search may leave out.
+        let time = part.header.as_ref().map(|header| header.time.as_str());
+        if time.is_some_and(|time| time < self.newest.as_str()) {
+            let what = "it is dated before an entry that precedes it";
+            report.add([Fault::new(FaultKind::HeaderEdited, &part.file, what).at(0)]);
+        }
         let before = report.entries;
         if !self.straight(part, report) {
             report.entries = before;
@@ -294,6 +304,10 @@ impl State<'_> {
                 }) => {
                     self.see(index + 1, &chain);
                     self.next = index + 1;
+                    let time = record::time_of(payload);
+                    if let Some(time) = time.filter(|time| *time > self.newest.as_str()) {
+                        self.newest.replace_range(.., time);
+                    }
                     self.entry(index, payload, report);
                     self.watch.entry(payload, leaf);
                 }

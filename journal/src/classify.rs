@@ -398,6 +398,16 @@ pub fn classify(span: &Span<'_>) -> Found {
         found.faults.push(made.entries(index, 1));
     }
 
+    // One that has the leaf of a record and is none: a long record's, or that of one that is gone.
+    for (index, number) in &chosen {
+        let Piece { at, frame, .. } = pieces[*number];
+        let told = |fault: &Fault| fault.index == Some(*index);
+        if !frame.is_sound() && !found.faults.iter().any(told) {
+            let made = fault(FaultKind::Edited, at, "it is no record");
+            found.faults.push(made.entries(*index, 1));
+        }
+    }
+
     // All entries follow each other but not to the end that the next segment names: all were written anew.
     let ends = match span.bound {
         Bound::Exact { chain, .. } => chain,

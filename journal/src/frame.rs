@@ -9,6 +9,7 @@
 
 use crate::MAX_RECORD;
 use crate::merkle::{Hash, leaf_of, sha256};
+use crate::record::is_record;
 
 /// First byte 0xFF: no UTF-8 text has it, so a payload cannot hold something that looks like a frame.
 const MAGIC: [u8; 2] = [0xFF, b'J'];
@@ -92,6 +93,11 @@ impl Frame<'_> {
     /// The payload as a leaf: what the chain covers of it.
     pub fn leaf(&self) -> Hash {
         leaf_of(self.payload)
+    }
+
+    /// Does an entry hold a record? Its leaf alone does not tell.
+    pub fn is_sound(&self) -> bool {
+        self.head.kind != Kind::Entry || is_record(self.payload)
     }
 
     /// Does this frame follow one with the chain value `before`?

@@ -39,6 +39,16 @@ impl Pruned {
         let now_ms = unix_ms(&self.time).unwrap_or_default();
         Timestamp::wall(now_ms.saturating_sub(days.saturating_mul(DAY_MS))).rfc3339()
     }
+
+    /// What is wrong with it by a clock that the host has not set: dated ahead it would make old what is not. A day's
+    /// difference is none.
+    #[must_use]
+    pub fn ahead(&self, now_ms: u64) -> Option<Fault> {
+        let latest = Timestamp::wall(now_ms.saturating_add(DAY_MS)).rfc3339();
+        let what = "they were pruned by an entry that is dated later than now";
+        let fault = Fault::new(FaultKind::Removed, "", what);
+        (self.time > latest).then(|| fault.entries(0, self.first))
+    }
 }
 
 /// The entry before which everything is older than `unix_ms` and may be given up, if all who still need entries need none

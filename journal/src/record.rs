@@ -206,9 +206,18 @@ impl Record {
     }
 }
 
+/// How every record begins.
+const BEGIN: &[u8] = br#"{"time":""#;
+
+/// Is this a record? For one that is longer than an open format's entry a short text stands in the tree, and nothing for one
+/// that is gone; neither begins so, so that neither can take the place of a record whose leaf it has.
+pub(crate) fn is_record(json: &[u8]) -> bool {
+    json.starts_with(BEGIN)
+}
+
 /// When a stored record was made, by its clock: its first member.
 pub(crate) fn time_of(json: &[u8]) -> Option<&str> {
-    let text = json.strip_prefix(br#"{"time":""#)?.get(..24)?;
+    let text = json.strip_prefix(BEGIN)?.get(..24)?;
     std::str::from_utf8(text).ok()
 }
 

@@ -305,7 +305,8 @@ impl<'a> Ended<'a> {
                 break;
             };
             let leaf = frame.leaf();
-            if frame.head.index != next || !frame.follows_with(&now, &leaf) {
+            let fits = frame.head.index == next && frame.is_sound();
+            if !fits || !frame.follows_with(&now, &leaf) {
                 break;
             }
             match frame.head.kind {

@@ -74,6 +74,7 @@ impl Walk {
         let leaf = frame.leaf();
         let fits = frame.head.kind != Kind::Header
             && frame.head.index == self.next
+            && frame.is_sound()
             && frame.follows_with(&self.chain, &leaf);
         if !fits {
             return Ok(Straight::Off);

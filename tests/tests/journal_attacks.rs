@@ -165,6 +165,24 @@ fn uses(alice: &mut Shell) {
         .ok();
 }
 
+/// Uses whose records are longer than an open format's entry, one of them in one commit with a later record: so it does not name
+/// the next key. Which uses fall into one commit is for the disk to say.
+fn long_uses(host: &Host, alice: &mut Shell) {
+    let within_a_commit = |r: &Value| {
+        r["command"][1].as_str().is_some_and(|w| w.len() == 70_000) && r["key"].is_null()
+    };
+    let start = Instant::now();
+    while !records(host).iter().any(within_a_commit) {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "no two uses in one commit"
+        );
+        alice
+            .run("x=$(head -c 70000 /dev/zero | tr '\\0' x); for i in 1 2 3 4 5 6 7 8; do sudo -n true $x & done; wait")
+            .ok();
+    }
+}
+
 /// What a crash leaves, the beginning of a frame, and the agent's way out of it: a new segment.
 fn crash(host: &Host) {
     host.sh("cd /var/log/jit/journal; printf '\\377J\\002' >>\"$(ls | tail -n 1)\"")
@@ -192,6 +210,7 @@ fn every_attack_is_named_and_an_untouched_log_never() {
     // A log of three segments; an earlier copy of it; another host's.
     let mut alice = host.shell("alice");
     uses(&mut alice);
+    long_uses(&host, &mut alice);
     crash(&host);
     uses(&mut alice);
     crash(&host);

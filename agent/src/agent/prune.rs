@@ -69,7 +69,12 @@ impl Agent {
         let Some(first) = found.map_err(|e| e.to_string())? else {
             return Ok(());
         };
-        let recorded = self.log.prune(first, days, self.note(kind::PRUNE)).await;
+        let record = self.note(kind::PRUNE);
+        // It would be taken for a forged one.
+        if record.time.unix_ms > (issuer_s * 1000).saturating_add(DAY_MS) {
+            return Ok(());
+        }
+        let recorded = self.log.prune(first, days, record).await;
         recorded.map(drop).map_err(|e| e.to_string())
     }
 }

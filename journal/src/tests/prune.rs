@@ -168,6 +168,21 @@ fn what_is_younger_than_the_policy_says_is_not_taken_for_given_up() {
     }
 }
 
+/// Root can date such an entry, and everything after it, as he likes.
+#[test]
+fn an_entry_that_is_dated_ahead_is_named() {
+    let (log, mut journal) = hours(14);
+    let _receipt = journal.prune(8, 30, of(kind::PRUNE)).unwrap();
+    let said = whole(&log).begins.unwrap();
+    let made_ms = of(kind::PRUNE).time.unix_ms;
+    assert_eq!(said.ahead(made_ms - 23 * HOUR_MS), None);
+    let named = said.ahead(made_ms - 25 * HOUR_MS).unwrap();
+    assert_eq!(
+        (named.kind, named.index, named.count),
+        (FaultKind::Removed, Some(0), 8)
+    );
+}
+
 /// A clock set back, or one that has forgotten the time, makes nothing old.
 #[test]
 fn a_header_is_not_earlier_than_what_comes_before_it() {

@@ -122,6 +122,33 @@ fn entries_without_their_seal_are_not_shown() {
     }
 }
 
+/// In the tree a short text stands for a long record. Root can put it in the record's place and no seal is broken.
+#[test]
+fn what_only_stands_for_a_record_is_named() {
+    let log = Log::sealed();
+    let mut journal = log.reopen();
+    for record in [other(0), other(1).reason("x".repeat(70_000)), other(2)] {
+        let _receipt = journal.append(&record).unwrap();
+    }
+    drop(journal);
+    let path = &log.segments()[0];
+    let data = std::fs::read(path).unwrap();
+    let (mut forged, mut before, mut at) = (Vec::new(), [0; 32], 0);
+    while let Decoded::Frame(frame) = decode(&data[at..]) {
+        let (kind, text) = (frame.head.kind, crate::merkle::leaf_text(frame.payload));
+        let chain = crate::frame::encode(&mut forged, kind, frame.head.index, &text, &before);
+        before = if kind == Kind::Seal { before } else { chain };
+        at += frame.size();
+    }
+    assert!(forged.len() < 4096);
+    std::fs::write(path, forged).unwrap();
+    let host = Some(identity().key.public());
+    let told = check_with(&log.dir(), None, host, &mut |_| {});
+    assert_eq!(named(&told), [(FaultKind::Edited, Some(1))]);
+    let (_, recovery) = log.open();
+    assert_eq!(recovery.faults[0].kind, FaultKind::Edited);
+}
+
 /// A cut at every byte of the last commit, with the head file that a crash there leaves.
 #[test]
 fn a_commit_is_there_with_its_seal_or_not_at_all() {

@@ -18,12 +18,13 @@ for segment in segments:
 generation = int(old.name.split(".")[1]) + 1
 name = f"{seal.index:020}.{generation}.seg"
 header = old.frames[0].json()
-header.update(file=name, prev={"file": old.name, "length": 0, "next": 0, "chain": ""}, torn=[])
+time = old.entries()[-1].json()["time"]
+header.update(file=name, time=time, prev={"file": old.name, "length": 0, "next": 0, "chain": ""}, torn=[])
 header["sealed"].update(n=seal.json()["n"] + 1, tree=[b64(node) for node in tree.nodes])
 header["sealed"].pop("signs", None)
 mine = sha256(b"mine")
 named = {"epoch": header["sealed"]["epochs"] + 40, "key": b64(public(mine))}
-record = {"type": "recovery", "time": old.entries()[-1].json()["time"], "detail": {"why": "an unfinished write was skipped"}}
+record = {"time": time, "type": "recovery", "detail": {"why": "an unfinished write was skipped"}}
 first, entry, made = Frame(HEADER, seal.index, b""), Frame(ENTRY, seal.index, b""), Frame(SEAL, seal.index + 1, b"")
 first.put(header)
 entry.put({**record, **named})
