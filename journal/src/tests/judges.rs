@@ -9,7 +9,7 @@ use crate::{
 use signed_note::{Note, StandardVerifier, Verifier, VerifierList};
 use tlog_tiles::{
     Checkpoint, Error as TlogError, Hash, HashReader, Tile, TileHashReader, TileReader,
-    check_record, record_hash, stored_hash_index,
+    check_record, record_hash, stored_hash_index, stored_hashes, tree_hash,
 };
 
 /// Of logs without seals.
@@ -79,8 +79,37 @@ fn place(tile: &Tile) -> String {
     format!("tile/{}", tile.path().strip_prefix("tile/8/").unwrap())
 }
 
-/// The entries of the tree, or the first one that is not what the checkpoint covers.
-fn judge(to: &Path, vkey: &str) -> Result<Vec<Vec<u8>>, u64> {
+#[derive(Debug, PartialEq)]
+enum Wrong {
+    Entry(u64),
+    Tile,
+    Root,
+}
+
+/// Hashes of a tree that is made anew.
+#[derive(Default)]
+struct Made(Vec<Hash>);
+
+impl HashReader for Made {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, TlogError> {
+        let at = |index: &u64| self.0[usize::try_from(*index).unwrap()];
+        Ok(indexes.iter().map(at).collect())
+    }
+}
+
+/// Is the tree of these entries the one that was signed? The reader of tiles leaves some of them unproven where several
+/// subtrees end in one tile, as Go's does.
+fn is_tree(entries: &[Vec<u8>], root: &Hash) -> bool {
+    let mut made = Made::default();
+    for (index, entry) in (0..).zip(entries) {
+        let hashes = stored_hashes(index, entry, &made).unwrap();
+        made.0.extend(hashes);
+    }
+    tree_hash(entries.len() as u64, &made).unwrap() == *root
+}
+
+/// The entries of the tree, or what is not what the checkpoint covers.
+fn judge(to: &Path, vkey: &str) -> Result<Vec<Vec<u8>>, Wrong> {
     let checkpoint = opened(
         &std::fs::read(to.join("checkpoint")).expect("checkpoint"),
         vkey,
@@ -99,36 +128,30 @@ fn judge(to: &Path, vkey: &str) -> Result<Vec<Vec<u8>>, u64> {
         let indexes: Vec<u64> = (first..first + width)
             .map(|n| stored_hash_index(0, n))
             .collect();
-        let hashes = reader.read_hashes(&indexes).unwrap();
+        let hashes = reader.read_hashes(&indexes).map_err(|_| Wrong::Tile)?;
         let mut rest = &bundle[..];
         for (index, hash) in (first..).zip(hashes) {
             let (length, more) = rest.split_first_chunk::<2>().unwrap();
             let (entry, more) = more.split_at(usize::from(u16::from_be_bytes(*length)));
             if record_hash(entry) != hash {
-                return Err(index);
+                return Err(Wrong::Entry(index));
             }
             entries.push(entry.to_vec());
             rest = more;
         }
         assert!(rest.is_empty());
     }
-    Ok(entries)
+    let whole = is_tree(&entries, checkpoint.hash());
+    if whole { Ok(entries) } else { Err(Wrong::Root) }
 }
 
-/// Flips one bit in the middle of an entry of the export.
-fn flip(to: &Path, index: u64) {
-    let mut found = Vec::new();
-    for part in ["tile/entries/001", "tile/entries/002.p/88"] {
-        found.extend(std::fs::read(to.join(part)).ok().map(|data| (part, data)));
-    }
-    let text = format!("\"n\":{index}}}");
-    for (part, mut data) in found {
-        if let Some(at) = data.windows(text.len()).position(|w| w == text.as_bytes()) {
-            data[at + 1] ^= 1;
-            return std::fs::write(to.join(part), data).unwrap();
-        }
-    }
-    panic!("entry {index} is not there");
+/// Runs one of `tests/attacks/journal/tree` on the export.
+fn attack(script: &str, to: &Path, index: u64) {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/attacks/journal/tree");
+    let mut command = std::process::Command::new(scripts.join(script));
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    let ran = command.arg(to).arg(index.to_string()).status().unwrap();
+    assert!(ran.success(), "{script}");
 }
 
 #[test]
@@ -151,8 +174,21 @@ fn rust_judges_accept_the_export_and_name_a_flipped_entry() {
             assert_eq!(stored.json.as_bytes(), entry);
         }
     }
-    flip(&to, 443);
-    assert_eq!(judge(&to, &head.keys[0].vkey()), Err(443));
+    let judged = |script| {
+        let edited = log.root.path().join(script);
+        let mut copy = std::process::Command::new("cp");
+        let copied = copy.arg("-r").args([&to, &edited]);
+        assert!(copied.status().unwrap().success());
+        attack(script, &edited, 443);
+        judge(&edited, &head.keys[0].vkey()).unwrap_err()
+    };
+    assert_eq!(judged("edit-a-bundle.py"), Wrong::Entry(443));
+    assert!(matches!(
+        judged("edit-a-tile.py"),
+        Wrong::Entry(443) | Wrong::Tile
+    ));
+    let both = judged("edit-a-bundle-and-its-tile.py");
+    assert!(matches!(both, Wrong::Root | Wrong::Tile), "{both:?}");
 }
 
 #[test]
@@ -407,8 +443,17 @@ mod go {
         };
         let good = "proved 299 of 600\ngood 600\n".to_owned();
         assert_eq!(judged(), (Some(0), good));
-        flip(&to, 443);
+        attack("edit-a-bundle.py", &to, 443);
         let named = "proved 299 of 600\nentry 443 is not what was logged\n".to_owned();
         assert_eq!(judged(), (Some(1), named));
+        // Flipped back, and once more with a tile that fits.
+        attack("edit-a-bundle.py", &to, 443);
+        attack("edit-a-bundle-and-its-tile.py", &to, 443);
+        let (code, said) = judged();
+        assert_eq!(code, Some(1));
+        assert!(
+            said.contains("inconsistent tile") || said.contains("not the tree"),
+            "{said}"
+        );
     }
 }
