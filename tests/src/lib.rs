@@ -31,6 +31,7 @@ mod records;
 pub mod seed;
 pub mod shell;
 pub mod tree;
+pub mod witnessed;
 
 pub use carrier::Carrier;
 pub use command::Output;

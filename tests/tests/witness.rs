@@ -5,55 +5,18 @@
 
 use std::time::Duration;
 
-use jit_tests::grants::elevate;
-use jit_tests::net::{Cable, pair};
+use jit_tests::grants::{elevate, records};
+use jit_tests::net::pair;
+use jit_tests::witnessed::{
+    SOON, START, STOP, WELL, policy, starts_unseen, wait_told, wait_witnessed, witnessed,
+};
 use jit_tests::{Host, Release, Shell, command, project};
-use serde_json::Value;
 use statement::sign::Signer;
-
-const SOON: Duration = Duration::from_secs(60);
-/// The host and its witness know each other.
-const WELL: &str =
-    "jitctl status --json --all | grep -q '\"log\":\"ok\"' && jitctl log attest >/dev/null";
-
-fn policy() -> String {
-    let role = |name: &str, more: &str| {
-        format!(
-            "[roles.{name}]\nmax = \"1h\"\nmax_stale = \"2m\"\ndoors = [\"sudo\"]\nrunas = \"ALL\"\n\
-             commands = \"ALL\"\nshell = true\nauth = \"none\"\n{more}"
-        )
-    };
-    format!(
-        "default = \"admin\"\n{}{}[[approve]]\nname = \"test\"\nroles = [\"admin\", \"strict\"]\neffect = \"automatic\"\n",
-        role("admin", ""),
-        role("strict", "witnessed = \"use\"\n")
-    )
-}
-
-/// What the issuer knows of the host's journal.
-fn witnessed(issuer: &Host) -> Value {
-    let hosts = issuer.run(&["jitctl", "hosts", "--json"]).ok().json();
-    hosts["hosts"][0]["witnessed"].clone()
-}
-
-/// Waits until that holds of what the issuer knows; `expression` is Python about `w`.
-#[track_caller]
-fn wait_witnessed(issuer: &Host, what: &str, expression: &str) {
-    let script = format!(
-        "jitctl hosts --json | python3 -c 'import json,sys\nw=json.load(sys.stdin)[\"hosts\"][0][\"witnessed\"]\nsys.exit(not ({expression}))'"
-    );
-    issuer.wait_for(what, SOON, &script);
-}
 
 fn entries(host: &Host) -> u64 {
     let seen = host.run(&["jitctl", "log", "attest", "--json"]).json();
     seen["entries"].as_u64().expect("entries")
 }
-
-const STOP: &str =
-    "systemctl stop jit-agent.socket jit-gate.socket jit-link.socket jit-agent.service";
-const START: &str =
-    "systemctl start jit-agent.socket jit-gate.socket jit-link.socket jit-agent.service";
 
 /// Copies journal and state of the agent, which does not run meanwhile.
 fn copy(host: &Host, name: &str) {
@@ -237,17 +200,23 @@ fn a_journal_that_was_put_back_or_goes_on_otherwise_gives_nothing_until_it_is_ac
     });
 }
 
-/// A stock verifier that other people wrote (`aics-tlog`, from PyPI), for the Python of Debian 13.
+/// A stock verifier that other people wrote (`aics-tlog`, from PyPI), for the Python of Debian 13, of the versions and hashes of
+/// `packaging/judges`.
 fn stock_verifier(host: &Host) {
-    let at = project::root().join("target/aics-tlog-0.2.1");
-    if !at.join("wheels").is_dir() {
-        let script = "set -e; python3 -m venv venv
-            venv/bin/pip download -q --python-version 3.13 --only-binary=:all: --platform manylinux_2_28_$(uname -m) \
-              --platform manylinux2014_$(uname -m) --platform any -d new aics-tlog==0.2.1
-            mv new wheels";
+    let list = project::root().join("packaging/judges/witness.txt");
+    let at = project::root().join("target/judges-witness");
+    let listed = std::fs::read(&list).unwrap();
+    if std::fs::read(at.join("list")).ok().as_ref() != Some(&listed) {
+        let script = "set -e; rm -rf wheels; python3 -m venv --clear venv
+            venv/bin/pip download -q --no-deps --require-hashes -r \"$1\" --python-version 3.13 --only-binary=:all: \
+              --platform manylinux_2_28_$(uname -m) --platform manylinux2014_$(uname -m) --platform any -d wheels
+            cp \"$1\" list";
         std::fs::create_dir_all(&at).unwrap();
         let mut command = std::process::Command::new("bash");
-        command.args(["-c", script]).current_dir(&at);
+        command
+            .args(["-c", script, "bash"])
+            .arg(&list)
+            .current_dir(&at);
         command::run(&mut command, "pip download", Duration::from_secs(120)).ok();
     }
     for wheel in std::fs::read_dir(at.join("wheels")).unwrap() {
@@ -283,6 +252,37 @@ fn a_stock_verifier_accepts_what_was_cosigned_on_one_box() {
         ))
     };
     verify(witness).ok();
+    // One entry of it, which must be what the bundle has: an edited bundle and an edited tile are named.
+    let folder = project::root().join("tests/attacks/journal/tree");
+    host.sh("mkdir /root/attacks").ok();
+    for script in [
+        "edit-a-bundle.py",
+        "edit-a-tile.py",
+        "edit-a-bundle-and-its-tile.py",
+        "tree.py",
+    ] {
+        host.copy_in(&folder.join(script), &format!("/root/attacks/{script}"));
+    }
+    let included = |tree: &str| {
+        host.sh(&format!(
+            "PYTHONPATH=/root/aics python3 -m aics_tlog.cli verify-inclusion --tiles {tree} --log-key '{log}' --index 3 --entry-out /root/entry"
+        ))
+    };
+    included("/root/tree").ok();
+    let entry: serde_json::Value = serde_json::from_str(&host.read("/root/entry")).unwrap();
+    assert_eq!(entry["time"], records(&host)[3]["time"]);
+    for (script, named) in [
+        ("edit-a-bundle.py", "entries/000.p/"),
+        ("edit-a-tile.py", "do not match the root"),
+        ("edit-a-bundle-and-its-tile.py", "do not match the root"),
+    ] {
+        host.sh(&format!(
+            "rm -rf /root/edited && cp -a /root/tree /root/edited && python3 /root/attacks/{script} /root/edited 3"
+        ))
+        .ok();
+        let said = included("/root/edited").refused();
+        said.says("TileVerificationError").says(named);
+    }
     // Of another host's issuer.
     let other =
         journal::Witness::from_pkcs8("other/witness", &Signer::generate().unwrap().1).unwrap();
@@ -290,27 +290,6 @@ fn a_stock_verifier_accepts_what_was_cosigned_on_one_box() {
     // The quorum is of cosignatures that were made over exactly this tree.
     host.sh("sed -i '3s/./A/' /root/tree/checkpoint").ok();
     verify(witness).refused();
-}
-
-/// A grant that starts in some seconds, without the issuer by then.
-fn starts_unseen(alice: &mut Shell, cable: &Cable<'_>, reason: &str) {
-    alice.run(&format!(
-        "jitctl elevate --no-wait --for 1m --reason '{reason}' --at \"$(date -u +%FT%TZ --date '4 seconds')\""
-    ));
-    std::thread::sleep(Duration::from_secs(1));
-    cable.cut();
-}
-
-/// Waits for a record with these texts.
-#[track_caller]
-fn wait_told(host: &Host, texts: &[&str]) {
-    let greps: String = texts.iter().map(|t| format!(" | grep '{t}'")).collect();
-    let what = texts.join(", ");
-    host.wait_for(
-        &what,
-        SOON,
-        &format!("jitctl log show --json {greps} >/dev/null"),
-    );
 }
 
 #[test]

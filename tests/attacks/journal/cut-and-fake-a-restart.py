@@ -4,6 +4,7 @@
 # Source:  docs/spec/journal.md, Seals: "root can sign a start with the host's key, behind a cut"
 # Seen by: copy
 # Named:   differ
+# Witness: rollback fork
 from jitlog import ENTRY, SEAL, Frame, Keys, b64, expect, host_seed, log, public, save, seal_anew
 
 segments = log()

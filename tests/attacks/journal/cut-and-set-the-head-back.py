@@ -3,6 +3,7 @@
 # Source:  docs/spec/journal.md, Check: "Limits, said openly"; ATC'20 and C2SP tlog-witness: only another machine can tell
 # Seen by: copy
 # Named:   gone
+# Witness: rollback fork
 from jitlog import expect, log, save
 
 segments = log()

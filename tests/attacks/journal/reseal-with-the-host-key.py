@@ -4,6 +4,7 @@
 # Source:  docs/spec/journal.md, Seals: "Not prevented here"
 # Seen by: copy
 # Named:   differ
+# Witness: fork
 from jitlog import Keys, edit, expect, host_seed, log, save, seal_anew, target
 
 segments = log()

@@ -4,6 +4,7 @@
 # Source:  docs/spec/journal.md, Check: "so does putting back an old copy of both"
 # Seen by: copy
 # Named:   gone
+# Witness: rollback
 # shellcheck disable=SC2012 # names of the journal's own
 set -eu
 cd /var/log/jit/journal
