@@ -69,6 +69,10 @@ honoured() {
 }
 "#;
 
+/// Of the catalogue of attacks on the journal.
+const SET_BACK: &str = include_str!("../attacks/journal/clock/set-the-clock-back.sh");
+const SET_AHEAD: &str = include_str!("../attacks/journal/clock/set-the-clock-ahead.sh");
+
 /// A yes is as old as the call that got it.
 const SAMPLER: &str = r#"
 cat >/usr/local/bin/sampler <<'END'
@@ -94,7 +98,8 @@ systemctl enable --now sampler
 #[test]
 fn no_clock_no_sleep_and_no_reboot_makes_a_grant_longer() {
     let setup = format!(
-        "cat >/root/library <<'END'\n{LIBRARY}\nEND\n{}\n{SAMPLER}\n{}",
+        "cat >/root/library <<'END'\n{LIBRARY}\nEND\ncat >/root/set-back <<'END'\n{SET_BACK}\nEND\n\
+         cat >/root/set-ahead <<'END'\n{SET_AHEAD}\nEND\n{}\n{SAMPLER}\n{}",
         "sed -i 's/^#max_stale_s = .*/max_stale_s = 40/' /etc/jit/ceiling.toml
         jitctl setup local && usermod -aG jit-eligible alice || exit
         . /root/library",
@@ -122,7 +127,7 @@ fn no_clock_no_sleep_and_no_reboot_makes_a_grant_longer() {
             from=$(up)
             as_alice jitctl elevate --for 40s --reason 'clock back' | tee /root/grant && work || exit
             end=$(since_boot $(ends_at))
-            date --set '1 hour ago'
+            sh /root/set-back
             echo deadline $end
             now=$(up)
             no_right >/dev/null || no_member || no_process >/dev/null || echo lives $now
@@ -180,7 +185,7 @@ fn no_clock_no_sleep_and_no_reboot_makes_a_grant_longer() {
             "years",
             ". /root/library
             true=$(python3 -c 'import time; print(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))')
-            date --set '3 years'
+            sh /root/set-ahead
             timeout 30 sh -c 'until jitctl log show --json | grep \"set ahead by\"; do sleep 0.5; done'
             systemctl restart jit-agent
             member_of /var/lib/jit/state.json mark
