@@ -94,9 +94,7 @@ fn what_shows_nowhere_on_the_host_is_named_by_the_witness() {
         let mut alice = host.shell("alice");
         for (round, (name, kinds)) in (1_u64..).zip(&scripts) {
             elevate(&mut alice, "--for 10m");
-            host.sh(&format!(
-                "rm -rf /root/old/* && cp -a /var/lib/jit /root/old/lib && cp -a /var/log/jit/journal /root/old/"
-            ))
+            host.sh("rm -rf /root/old/* && cp -a /var/lib/jit /root/old/lib && cp -a /var/log/jit/journal /root/old/")
             .ok();
             alice
                 .run("for i in 1 2 3 4 5 6; do sudo -n echo $i; done >/dev/null")
