@@ -185,63 +185,6 @@ impl Drop for Slot {
     }
 }
 
-/// Refusals of one uid that are recorded one by one: so many at once, then one a second.
-const BURST: u64 = 100;
-const EVERY_NS: u64 = 1_000_000_000;
-/// Between two words about one uid's floods.
-const FLOOD_AGAIN_NS: u64 = 600_000_000_000;
-/// Uids remembered; beyond this the idle ones are forgotten.
-const UIDS: usize = 4096;
-
-/// Limits what one uid can have journaled.
-#[derive(Default)]
-pub struct Throttle(RefCell<HashMap<u32, Bucket>>);
-
-struct Bucket {
-    /// `CLOCK_BOOTTIME` nanoseconds at which the bucket is full again.
-    full_at: u64,
-    suppressed: u64,
-    /// Of the last flood that was told.
-    told_ns: Option<u64>,
-}
-
-impl Throttle {
-    /// Is the flood of this uid to be told? Once in ten minutes.
-    pub fn begins(&self, uid: u32, boot_ns: u64) -> bool {
-        let mut buckets = self.0.borrow_mut();
-        let Some(bucket) = buckets.get_mut(&uid) else {
-            return false;
-        };
-        let due = bucket
-            .told_ns
-            .is_none_or(|then| boot_ns.saturating_sub(then) >= FLOOD_AGAIN_NS);
-        if due {
-            bucket.told_ns = Some(boot_ns);
-        }
-        due
-    }
-
-    /// May one more be recorded? `Some(n)`: yes, and `n` before it were not; `None`: no, it was counted.
-    pub fn take(&self, uid: u32, boot_ns: u64) -> Option<u64> {
-        let mut buckets = self.0.borrow_mut();
-        if buckets.len() >= UIDS {
-            buckets.retain(|_, b| b.full_at > boot_ns || b.suppressed > 0);
-        }
-        let bucket = buckets.entry(uid).or_insert(Bucket {
-            full_at: boot_ns,
-            suppressed: 0,
-            told_ns: None,
-        });
-        let full_at = bucket.full_at.max(boot_ns) + EVERY_NS;
-        if full_at > boot_ns + BURST * EVERY_NS {
-            bucket.suppressed += 1;
-            return None;
-        }
-        bucket.full_at = full_at;
-        Some(std::mem::take(&mut bucket.suppressed))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,22 +248,5 @@ mod tests {
         assert_eq!(grant_in(&format!("/user.slice/jit-{id}.service")), None);
         assert_eq!(grant_in("/jit.slice/jit-x.service"), None);
         assert_eq!(grant_in("/jit.slice"), None);
-    }
-
-    #[test]
-    fn a_flood_of_refusals_is_counted_and_others_are_not_touched() {
-        let t = Throttle::default();
-        let s = 1_000_000_000;
-        for _ in 0..BURST {
-            assert_eq!(t.take(1000, 5 * s), Some(0));
-        }
-        for _ in 0..7 {
-            assert_eq!(t.take(1000, 5 * s), None);
-        }
-        assert!(t.begins(1000, 5 * s) && !t.begins(1000, 6 * s));
-        assert!(!t.begins(1001, 5 * s) && t.begins(1000, 700 * s));
-        assert_eq!(t.take(1001, 5 * s), Some(0));
-        assert_eq!(t.take(1000, 6 * s), Some(7));
-        assert_eq!(t.take(1000, 6 * s), None);
     }
 }

@@ -26,4 +26,5 @@ pub mod recall;
 pub mod store;
 pub mod supervise;
 pub mod sys;
+pub mod throttle;
 pub mod unwire;

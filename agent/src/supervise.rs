@@ -1,7 +1,6 @@
 //! Start, reconcile, serve, watch. Nothing is served before what a crash or reboot left is in order.
 
 use crate::agent::{Agent, Core, Receivers, Stored, Witness};
-use crate::callers::Throttle;
 use crate::clock::{self, Steps};
 use crate::config;
 use crate::effects::files;
@@ -11,6 +10,7 @@ use crate::events::{self, Log};
 use crate::store::identity::Enrolled;
 use crate::store::state::State;
 use crate::store::{grants, identity, pending};
+use crate::throttle::Throttle;
 use crate::{listen, paths};
 use journal::kind;
 use std::cell::{Cell, RefCell};
@@ -129,6 +129,7 @@ pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     let _ = tokio::time::timeout_at(until, gate).await;
     agent.in_order(until).await;
     agent.keep_receivers();
+    agent.tell_all_counted();
     agent.log.later(agent.note(kind::STOP));
     agent.log.settle().await;
     // Left behind it costs an alert.
@@ -233,6 +234,7 @@ async fn watch(agent: &Rc<Agent>, mut orders: Orders) {
         agent.ask_about_open();
         agent.ask_for_missing();
         agent.look_at_receivers();
+        agent.tell_counted();
     }
 }
 

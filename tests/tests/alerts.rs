@@ -59,6 +59,10 @@ roles = ["watched"]
 effect = "automatic"
 "#;
 
+/// More refusals than are recorded one by one.
+const FLOOD: &str =
+    "for i in $(seq 120); do jitctl elevate --reason no; done >/dev/null 2>&1; true";
+
 /// Root's ear on the bus.
 const EAR: &str = include_str!("../hosts/ear.py");
 
@@ -164,12 +168,9 @@ fn what_needs_an_eye_is_told_by_every_way_and_found_by_the_rules() {
     told(&host, "breakglass", "", "1");
     number(&host, "jit_breakglass_total 1");
     // A flood: from some point on it is only counted, and that is told.
-    host.run_as(
-        "bob",
-        "for i in $(seq 120); do jitctl elevate --reason no; done >/dev/null 2>&1; true",
-    )
-    .ok();
+    host.run_as("bob", FLOOD).ok();
     told(&host, "alert", "burst", "4");
+    let burst = Instant::now();
     // An end that leaves what had the membership.
     let watched = elevate(&mut alice, "--role watched --for 1h");
     let mut second = host.shell("alice");
@@ -183,6 +184,7 @@ fn what_needs_an_eye_is_told_by_every_way_and_found_by_the_rules() {
         .ok();
     host.run_as("carol", "jitctl elevate --reason no").exits(3);
     told(&host, "alert", "journal", "4");
+    told(&host, "recovery", "", "4");
 
     // The link is away, and so nobody takes records: both are told, each after its time.
     host.run(&["systemctl", "stop", "jit-link"]).ok();
@@ -195,10 +197,13 @@ fn what_needs_an_eye_is_told_by_every_way_and_found_by_the_rules() {
     host.run(&["systemctl", "start", "jit-link"]).ok();
     number(&host, "jit_link_connected 1");
     alice.run(&format!("jitctl drop {}", logs.id)).ok();
+    counts_are_told(&host, burst);
 
-    // The agent itself: nobody can listen yet when the next one tells.
+    // The agent itself: nobody can listen yet when the next one tells, so the bus does.
+    host.sh("! grep -qx gone /root/heard").ok();
     host.run(&["systemctl", "kill", "-s", "KILL", "jit-agent"])
         .ok();
+    host.wait_for("the bus's word", SOON, "grep -qx gone /root/heard");
     logged(&host, "alert", "killed", "4", Duration::from_secs(20));
     number(&host, r#"jit_alerts_total{code="killed"} 1"#);
     listen(&host);
@@ -211,6 +216,33 @@ fn what_needs_an_eye_is_told_by_every_way_and_found_by_the_rules() {
     logged(&host, "recovery", "", "4", SOON);
     number(&host, "jit_journal_faults_total [1-9]");
     judged(&host);
+}
+
+/// Each refusal of bob is on record, by itself or by number, without one more of his: a minute after a flood, and when the agent
+/// stops.
+#[track_caller]
+fn counts_are_told(host: &Host, burst: Instant) {
+    let refused = || -> u64 {
+        // The journal was changed from outside by now, which each reading says by its exit code.
+        let said = host.run(&["jitctl", "log", "search", "--type", "refused", "--json"]);
+        let lines = said.stdout.lines();
+        let all: Vec<Value> = lines.map(|l| serde_json::from_str(l).unwrap()).collect();
+        let bob = &all.iter().find(|r| r["login"] == "bob").unwrap()["uid"];
+        let his = all.iter().filter(|r| &r["uid"] == bob);
+        his.map(|r| {
+            let counted = r["detail"]["not_recorded_before"].as_u64().unwrap_or(0);
+            counted + u64::from(r["detail"]["what"] != "counted")
+        })
+        .sum()
+    };
+    while refused() != 121 && burst.elapsed() < Duration::from_secs(90) {
+        thread::sleep(Duration::from_secs(1));
+    }
+    assert_eq!(refused(), 121, "a minute after the flood");
+    host.run_as("bob", FLOOD).ok();
+    host.run(&["systemctl", "restart", "jit-agent"]).ok();
+    assert_eq!(refused(), 241, "when the agent has stopped");
+    listen(host);
 }
 
 /// All has come, and the rules find in it what they are for, and no more.

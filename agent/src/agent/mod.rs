@@ -47,7 +47,6 @@ pub use stored::Stored;
 pub use witness::Witness;
 
 use crate::budget::Ledger;
-use crate::callers::Throttle;
 use crate::clock::{self, Now};
 use crate::config::Config;
 use crate::decide::View;
@@ -59,6 +58,7 @@ use crate::store::grants::Cause;
 use crate::store::identity::Enrolled;
 use crate::store::pending::Pending;
 use crate::store::state::State;
+use crate::throttle::Throttle;
 use journal::Record;
 use settings::ceiling::Ceiling;
 use statement::claims::Revocation;
@@ -340,6 +340,27 @@ impl Agent {
                     .later(alert.detail("code", "burst").detail("why", why));
             }
             None => {}
+        }
+    }
+
+    /// Journal how many refusals were only counted, of whom nothing came since that would have said so.
+    pub fn tell_counted(&self) {
+        if let Ok(now) = clock::now() {
+            self.counted(self.throttle.due(now.boot_ns));
+        }
+    }
+
+    /// The same for all, at the end of this agent.
+    pub fn tell_all_counted(&self) {
+        self.counted(self.throttle.rest());
+    }
+
+    fn counted(&self, of: Vec<(u32, u64)>) {
+        for (uid, more) in of {
+            let why = "so many refusals of this user came too fast to be recorded one by one";
+            let record = self.note(journal::kind::REFUSED).uid(uid).decision("deny");
+            let record = record.detail("what", "counted").detail("why", why);
+            self.log.later(record.detail("not_recorded_before", more));
         }
     }
 
