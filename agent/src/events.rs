@@ -4,13 +4,13 @@
 //! Whoever gives something waits for [`Log::append`] and holds its `Receipt`. Whoever takes away uses
 //! [`Log::later`], which never waits: the thread keeps the record and tries again until it is written.
 
+use crate::backlog::{Backlog, Kept};
 use crate::clock::{self, Now};
 use crate::local::Local;
 use crate::metrics::Counts;
 use crate::paths;
 use journal::{Draft, HostKey, Identity, Journal, Receipt, Record, Timestamp, kind};
 use serde_json::Value;
-use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,7 +93,7 @@ impl Log {
             waiting: waiting.clone(),
             next: reached,
             journal: None,
-            backlog: VecDeque::new(),
+            backlog: Backlog::new(BACKLOG),
             trouble: trouble.clone(),
             counts: counts.clone(),
             loud: loud.clone(),
@@ -216,7 +216,7 @@ struct Writer {
     waiting: Arc<AtomicUsize>,
     next: watch::Sender<u64>,
     journal: Option<Journal>,
-    backlog: VecDeque<Draft>,
+    backlog: Backlog,
     trouble: Arc<Mutex<Option<String>>>,
     counts: Arc<Mutex<Counts>>,
     loud: broadcast::Sender<Loud>,
@@ -307,13 +307,19 @@ impl Writer {
                         Some(reply) => {
                             let _ = reply.send(Err(why.clone()));
                         }
-                        None if self.backlog.len() < BACKLOG => {
-                            self.backlog.push_back(draft.clone());
-                        }
-                        None => {}
+                        None => self.keep(draft.clone()),
                     }
                 }
             }
+        }
+    }
+
+    /// For when the journal can be written again.
+    fn keep(&mut self, draft: Draft) {
+        if self.backlog.keep(draft) == Kept::FirstLost {
+            self.local.alert(&format!(
+                "jit journal: it cannot be written and {BACKLOG} records wait; what comes from now on is lost to it"
+            ));
         }
     }
 
@@ -345,8 +351,25 @@ impl Writer {
                 }
                 Err(_) => return,
             }
-            self.backlog.pop_front();
+            if let Some(lost) = self.backlog.written() {
+                let why = format!(
+                    "{lost} records were lost: the journal could not be written for so long"
+                );
+                let told = Record::new(kind::ALERT, self.at()).detail("why", why);
+                if let Ok(draft) = Draft::new(&told) {
+                    self.keep(draft);
+                }
+            }
         }
+    }
+
+    /// This moment, or the start where no clock can be read.
+    fn at(&self) -> Timestamp {
+        let mut at = self.opened_at.clone();
+        if let Ok(now) = clock::now() {
+            (at.unix_ms, at.boot_ns) = (now.wall_ms, now.boot_ns);
+        }
+        at
     }
 
     /// A record that is on disk goes to the local logs, too.
@@ -393,10 +416,7 @@ impl Writer {
     }
 
     fn open(&mut self) -> Result<Journal, NotRecorded> {
-        let mut at = self.opened_at.clone();
-        if let Ok(now) = clock::now() {
-            (at.unix_ms, at.boot_ns) = (now.wall_ms, now.boot_ns);
-        }
+        let at = self.at();
         let dir = Path::new(paths::JOURNAL_DIR);
         let identity = identity().map_err(NotRecorded)?;
         let (mut journal, recovery) =

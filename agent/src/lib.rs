@@ -9,6 +9,7 @@
 //! The whole is described in `docs/architecture.md`, the boundaries in `docs/threat-model.md`.
 
 pub mod agent;
+mod backlog;
 pub mod budget;
 pub mod callers;
 pub mod clock;
