@@ -70,7 +70,8 @@ pub fn event(sender: &Sender, index: u64, text: &str, record: &Value) -> Value {
         "class_uid": class_uid,
         "type_uid": class_uid * 100 + activity,
         "severity_id": match severity(record) { 1 => 5, 2 => 4, 3 | 4 => 3, _ => 1 },
-        "status_id": if refused { 2 } else { 1 },
+        // Of a finding: that it is new.
+        "status_id": if refused && class != Class::Finding { 2 } else { 1 },
         "time": record["time"].as_str().and_then(unix_ms).unwrap_or(0),
         "message": format!("jit {kind}"),
         "metadata": {
@@ -194,82 +195,4 @@ fn unix_ms(time: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times() {
-        for (time, want) in [
-            ("1970-01-01T00:00:00.000Z", Some(0)),
-            ("2026-11-20T13:56:03.120Z", Some(1_795_182_963_120)),
-            ("2024-02-29T23:59:59.999Z", Some(1_709_251_199_999)),
-            ("2000-03-01T00:00:00Z", Some(951_868_800_000)),
-            ("2026-11-20 13:56:03.120Z", None),
-            ("yesterday", None),
-            ("2026-11-20T13:56:03.120+01:00", None),
-        ] {
-            assert_eq!(unix_ms(time), want, "{time}");
-        }
-    }
-
-    fn made(record: &Value) -> Value {
-        let sender = Sender {
-            host: "web1".into(),
-            origin: "jit/h/l".into(),
-        };
-        event(&sender, 3, &record.to_string(), record)
-    }
-
-    #[test]
-    fn each_type_has_its_class() {
-        for (kind, type_uid) in [
-            ("use", 300_207),
-            ("close", 300_202),
-            ("request", 300_401),
-            ("extend", 300_403),
-            ("grant", 300_410),
-            ("end", 300_411),
-            ("refused", 300_401),
-            ("alert", 200_401),
-            ("start", 600_203),
-            ("stop", 600_204),
-            ("clock", 99),
-            ("proof", 99),
-            ("not-known", 99),
-        ] {
-            let event = made(&json!({ "type": kind, "login": "alice", "uid": 7 }));
-            assert_eq!(event["type_uid"], type_uid, "{kind}");
-            let sum =
-                event["class_uid"].as_u64().unwrap() * 100 + event["activity_id"].as_u64().unwrap();
-            assert_eq!(sum, type_uid, "{kind}");
-            assert_eq!(event["metadata"]["event_code"], kind);
-        }
-        let event =
-            made(&json!({ "type": "refused", "command": ["/bin/id"], "detail": { "why": "no" } }));
-        assert_eq!(
-            (&event["type_uid"], &event["status_id"]),
-            (&json!(300_207), &json!(2))
-        );
-        assert_eq!(event["status_detail"], "no");
-        for (decision, type_uid, severity) in [
-            ("allow", 200_401, 5),
-            ("deny", 200_401, 5),
-            ("received", 99, 1),
-        ] {
-            let event = made(&json!({ "type": "breakglass", "decision": decision }));
-            assert_eq!(
-                (&event["type_uid"], &event["severity_id"]),
-                (&json!(type_uid), &json!(severity)),
-                "{decision}"
-            );
-        }
-    }
-
-    #[test]
-    fn nothing_of_a_record_is_lost() {
-        let record = json!({ "type": "use", "reason": "r", "detail": { "x": 1 } });
-        let event = made(&record);
-        assert_eq!(event["raw_data"], record.to_string());
-        assert_eq!(event["unmapped"]["detail"]["x"], 1);
-    }
-}
+mod tests;
