@@ -75,8 +75,9 @@ MEANT = {
     "part_away": alert("link"),
     "receiver_behind": alert("receiver"),
 }
-# What a host without a clock of its own cannot bring about; in a virtual machine tests/tests/guest.rs does.
-MADE = [{"type": "alert", "detail": {"code": "clock", "why": "the clock was set ahead by 300 s"}}]
+# What a host without a clock of its own cannot bring about, and in a virtual machine tests/tests/guest.rs does: from the events
+# that are shipped.
+ELSEWHERE = "111540"
 # Nothing that these say may be found, but for what the rules are for.
 EVERY_DAY = {"start", "enrol", "policy", "request", "grant", "use", "list", "close", "extend", "end", "proof", "witness"}
 
@@ -152,26 +153,79 @@ def decode(line, known):
     return fields
 
 
+# The line of a local syslog, up to the message.
+HEAD = re.compile(r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ jit-agent\[\d+\]: ")
+
+
+def shipped():
+    """The test events of wazuh/jit_events.tsv: of each the rule that it must hit, and the line."""
+    lines = (ROOT / "wazuh/jit_events.tsv").read_text().splitlines()
+    return [tuple(line.split("\t", 1)) for line in lines]
+
+
+def fields_of(record):
+    # Wazuh joins a list into one text.
+    return {name: ",".join(values) for name, values in flat(record).items()}
+
+
+class Wazuh:
+    """Its decoders and rules: what a manager does with one event after the other."""
+
+    def __init__(self):
+        self.rules = xml.fromstring((ROOT / "wazuh/jit_rules.xml").read_text()).findall("rule")
+        ids = [int(rule.get("id")) for rule in self.rules]
+        assert len(ids) == len(set(ids)) and all(111500 <= i <= 111599 for i in ids), ids
+        self.known = decoders()
+        self.before = {}
+
+    def decode(self, text):
+        """What a message of the local log is taken apart into."""
+        return {name: values[0] for name, values in decode(text, self.known).items()}
+
+    def read(self, line):
+        """The rule that knows it, and its fields."""
+        if line.startswith("{"):
+            fields = fields_of(json.loads(line))
+            assert re.search("^jit/", fields.get("origin", "")), line
+            return "111500", fields
+        assert HEAD.match(line), line
+        return "111501", self.decode(HEAD.sub("", line))
+
+    def hits(self, kind, fields):
+        """Of the rules that stand on the one that knows it, those which match."""
+        for rule in self.rules:
+            parents = rule.find("if_sid")
+            tests = [(f.get("name"), f.text) for f in rule.findall("field")]
+            if parents is not None and kind in parents.text.split(","):
+                if all(re.search(regex, fields.get(name, "")) for name, regex in tests):
+                    yield rule
+
+    def judge(self, kind, fields):
+        """The rule that it ends at: that of the highest level, and one that counts how often that was hit."""
+        # All events are of one moment: each is within the time frame of the others.
+        found = max(self.hits(kind, fields), key=lambda rule: int(rule.get("level")), default=None)
+        number = kind if found is None else found.get("id")
+        for rule in self.rules:
+            if rule.findtext("if_matched_sid") == number:
+                same = (rule.get("id"), fields.get(rule.findtext("same_field")))
+                self.before[same] = self.before.get(same, 0) + 1
+                if same[1] is not None and self.before[same] >= int(rule.get("frequency")):
+                    self.before[same] = 0
+                    return rule.get("id")
+        return number
+
+
 def wazuh(records, lines):
-    text = (ROOT / "wazuh/jit_rules.xml").read_text()
-    rules = xml.fromstring(text).findall("rule")
-    ids = [int(rule.get("id")) for rule in rules]
-    assert len(ids) == len(set(ids)) and all(111500 <= i <= 111599 for i in ids), ids
     meant = {
         111510: ["breakglass"], 111511: ["refused"], 111513: ["refused_flood"],
         111520: ["journal_changed"], 111521: ["journal_changed"], 111530: ["root_equal_group"],
         111531: ["end_unproven"], 111532: ["end_unproven"], 111533: ["escape"], 111540: ["clock_set"],
         111541: ["agent_stopped"], 111542: ["agent_stopped", "part_away", "receiver_behind"],
     }
-    known = decoders()
-
-    def fields_of(record):
-        # Wazuh joins a list into one text.
-        return {name: ",".join(values) for name, values in flat(record).items()}
-
+    manager = Wazuh()
     events = [("111500", fields_of(r), r) for r in records]
     for line, record in lines:
-        got = {name: values[0] for name, values in decode(line, known).items()}
+        got = manager.decode(line)
         events.append(("111501", got, record))
         for name in ("type", "login", "decision", "grant"):
             have, want = got.get(name), record.get(name)
@@ -181,26 +235,40 @@ def wazuh(records, lines):
                 fault(f"wazuh: {name} of {line!r} is invented: {have!r}")
         if "groups" in record.get("detail", {}) and got.get("detail.groups") != " ".join(groups(record)):
             fault(f"wazuh: the groups of {line!r} are decoded as {got.get('detail.groups')!r}")
-    for rule in rules:
-        number = int(rule.get("id"))
-        if number in (111500, 111501, 111512):
-            continue
-        parents = rule.find("if_sid").text.split(",")
-        tests = [(f.get("name"), re.compile(f.text)) for f in rule.findall("field")]
-        hit = [
-            (kind, record)
-            for kind, fields, record in events
-            if kind in parents and all(regex.search(fields.get(name, "")) for name, regex in tests)
-        ]
-        print(f"wazuh {number}: {len(hit)}")
-        if not hit:
-            fault(f"wazuh {number} finds nothing")
-        for _, record in hit:
-            if not any(MEANT[name](record) for name in meant[number]):
-                fault(f"wazuh {number} finds {record}")
+    found = {int(rule.get("id")): 0 for rule in manager.rules}
     for kind, fields, record in events:
         if kind == "111500" and not re.search("^jit/", fields.get("origin", "")):
             fault(f"wazuh 111500 does not know {record}")
+        found[int(kind)] += 1
+        for rule in manager.hits(kind, fields):
+            number = int(rule.get("id"))
+            found[number] += 1
+            if not any(MEANT[name](record) for name in meant[number]):
+                fault(f"wazuh {number} finds {record}")
+        if manager.judge(kind, fields) == "111512":
+            found[111512] += 1
+    for number, count in found.items():
+        print(f"wazuh {number}: {count}")
+        if not count:
+            fault(f"wazuh {number} finds nothing")
+
+
+def test_events():
+    """Each that is shipped hits its rule; each rule has one, as JSON and as a line of the local syslog."""
+    manager, told = Wazuh(), set()
+    for number, line in shipped():
+        kind, fields = manager.read(line)
+        got = manager.judge(kind, fields)
+        told.add((number, kind))
+        if got != number:
+            fault(f"wazuh: the test event of {number} hits {got}: {line}")
+    print(f"wazuh: {len(told)} kinds of test events")
+    for rule in manager.rules:
+        number = rule.get("id")
+        either = [kind for kind in ("111500", "111501") if (number, kind) in told]
+        wanted = 1 if number in ("111500", "111501", "111512") else 2
+        if len(either) != wanted:
+            fault(f"wazuh: the test events of {number} are of {either}")
 
 
 def metrics(path):
@@ -216,6 +284,27 @@ def metrics(path):
     print(f"metrics: {len(families)} families")
 
 
+def lacks(event):
+    """What the schema requires of this event and it does not have."""
+    schema = json.loads((Path(__file__).parent / "ocsf-1.8.0.json").read_text())
+    rule = schema["classes"].get(str(event["class_uid"]), {})
+    lack = [name for name in schema["every"] if name != "metadata" and not isinstance(event.get(name), int)]
+    lack += [name for name in ("activity_id", "status_id") if event.get(name) not in rule.get(name, [])]
+    if event["severity_id"] not in schema["severity_id"] or event["category_uid"] != rule.get("category_uid"):
+        lack.append("severity or category")
+    objects = [("members", event, rule)]
+    for path, of in schema["objects"].items():
+        value = event
+        for name in path.split("."):
+            value = value.get(name, {})
+        objects += [(path, value, of)] if value else []
+    for path, value, of in objects:
+        one = of.get("one_of", [])
+        if not set(of.get("required", [])) <= set(value) or one and not set(one) & set(value):
+            lack.append(path)
+    return lack
+
+
 def events(path, records):
     """The same log, as events of OCSF."""
     got = {}
@@ -223,11 +312,8 @@ def events(path, records):
         if event.get("type") == "checkpoint":
             continue
         got[event["metadata"]["sequence"]] = json.loads(event["raw_data"])
-        for name in ("category_uid", "class_uid", "activity_id", "severity_id", "time", "type_uid"):
-            if not isinstance(event.get(name), int):
-                fault(f"ocsf: {name} of {event}")
-        if event["category_uid"] != event["class_uid"] // 1000:
-            fault(f"ocsf: the category of {event}")
+        for lack in lacks(event):
+            fault(f"ocsf: {lack} of {event}")
         if event["type_uid"] != event["class_uid"] * 100 + event["activity_id"]:
             fault(f"ocsf: the type of {event}")
         if event["metadata"]["uid"] != f"{records[0]['origin']}#{event['metadata']['sequence']}":
@@ -255,10 +341,10 @@ def main():
     records = {r["index"]: r for r in map(json.loads, open(sys.argv[1])) if r["type"] != "checkpoint"}
     records = [records[index] for index in sorted(records)]
     events(sys.argv[2], records)
-    common = {name: records[0][name] for name in ("origin", "time")}
-    made = [{**common, **made} for made in MADE]
+    made = [json.loads(line) for number, line in shipped() if number == ELSEWHERE and line.startswith("{")]
     sigma(records + made)
     wazuh(records + made, local(sys.argv[3], records))
+    test_events()
     for path in sys.argv[4:]:
         metrics(path)
     sys.exit(1 if faults else 0)
