@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 pub const DIR: &str = "/var/log/jit/journal";
 pub const HEAD: &str = "/var/lib/jit/journal.head";
 
+/// How long somebody waits without a word.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 pub fn command(ctx: &Context, args: &args::Log) -> Result<u8, Failure> {
     need_root("read the journal")?;
     if !Path::new(DIR).is_dir() {
@@ -37,13 +40,7 @@ pub fn command(ctx: &Context, args: &args::Log) -> Result<u8, Failure> {
 fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
     let received = against.map(log_against::received).transpose()?;
     let out = ctx.out;
-    let mut told = Instant::now();
-    let mut progress = |entries: u64| {
-        if told.elapsed() >= Duration::from_secs(2) {
-            told = Instant::now();
-            out.note(format!("{entries} entries read …"));
-        }
-    };
+    let mut progress = progress(PATIENCE, |text| out.note(text));
     let host = log_tree::host_key().ok().map(|key| key.public());
     // Before the log is read: what is cosigned while it is read is behind what was read.
     let cosigned = log_witness::kept()?;
@@ -116,6 +113,17 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
     ctx.out.lines(&lines);
     let exit = if ok { Exit::Ok } else { Exit::Problems };
     Ok(exit.code())
+}
+
+/// Says how far it is, now and then, but nothing of what is soon over.
+fn progress(every: Duration, mut say: impl FnMut(String)) -> impl FnMut(u64) {
+    let mut told = Instant::now();
+    move |entries| {
+        if told.elapsed() >= every {
+            told = Instant::now();
+            say(format!("{entries} entries read …"));
+        }
+    }
 }
 
 fn report_json(report: &Report) -> Value {
@@ -280,7 +288,7 @@ fn entry_line(entry: &Entry) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use journal::FaultKind;
+    use journal::{AppendOnly, Draft, FaultKind, HostKey, Identity, Journal, Record, Timestamp};
 
     fn entry(json: &str) -> Entry {
         Entry {
@@ -303,6 +311,42 @@ mod tests {
                 .starts_with("     7  2026-11-20T13:56:03.120Z  use ")
         );
         assert!(!shown.plain().contains('\n') && !shown.plain().contains('\x1b'));
+    }
+
+    /// A log that is so long that reading it says something, read with a patience of `every`.
+    #[test]
+    fn a_long_check_says_how_far_it_is_and_a_short_one_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, head) = (dir.path().join("log"), dir.path().join("head"));
+        let (_, key) = statement::sign::Signer::generate().unwrap();
+        let identity = Identity {
+            host: "h".to_owned(),
+            key: HostKey::from_pkcs8(&key).unwrap(),
+        };
+        let now = Timestamp {
+            unix_ms: 1,
+            boot_ns: 1,
+            boot_id: "b".to_owned(),
+        };
+        let (mut journal, _) =
+            Journal::open_with(&log, &head, &now, identity, AppendOnly::Off).unwrap();
+        let draft = Draft::new(&Record::new("probe", now)).unwrap();
+        let drafts = vec![draft; 10_000];
+        for _ in 0..11 {
+            journal.append_batch(&drafts).unwrap();
+        }
+        drop(journal);
+        let said = |every: Duration| {
+            let mut said = Vec::new();
+            let mut progress = progress(every, |text| said.push(text));
+            let report = journal::check_with(&log, Some(&head), None, &mut progress);
+            drop(progress);
+            assert_eq!((report.entries, &report.faults[..]), (110_000, &[][..]));
+            said
+        };
+        let all = ["50000 entries read …", "100000 entries read …"];
+        assert_eq!(said(Duration::ZERO), all);
+        assert!(said(Duration::from_secs(3600)).is_empty());
     }
 
     #[test]

@@ -543,6 +543,10 @@ fn a_crash_is_no_fault_and_segments_have_their_places() {
     let host = Host::ready();
     let mut alice = host.shell("alice");
     a_day(&host, &mut alice);
+    // Somebody looks on, into the second file and the third.
+    host.sh("systemd-run -q --unit tail sh -c 'exec jitctl log tail -n 1 --follow --json >/root/tailed'")
+        .ok();
+    host.wait_for("tail", Duration::from_secs(10), "test -s /root/tailed");
     // What a crash leaves: the beginning of a frame. The agent seals that file and goes on in a new one, twice.
     for _ in 0..2 {
         host.sh(&format!("cd {DIR}; last=$(ls | tail -1); python3 -c 'print(end=\"\\xff\\x4a\\x02\")' | iconv -t latin1 >>$last")).ok();
@@ -564,6 +568,20 @@ fn a_crash_is_no_fault_and_segments_have_their_places() {
         quiet_end(&host, &grant);
     }
     each_is_a_line_of_syslog(&host);
+    let all = records(&host);
+    host.wait_for(
+        "tail has the last record",
+        Duration::from_secs(10),
+        &format!("grep -q '\"index\":{}\\b' /root/tailed", all.len() - 1),
+    );
+    let tailed = host.read("/root/tailed");
+    let tailed: Vec<Value> = tailed
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let from = usize::try_from(tailed[0]["index"].as_u64().unwrap()).unwrap();
+    assert_eq!(tailed[..all.len() - from], all[from..]);
+    host.run(&["systemctl", "stop", "tail"]).ok();
     let report = host.run(&["jitctl", "log", "verify", "--json"]).ok().json();
     assert_eq!(report["unprotected"], serde_json::json!([]), "{report}");
     assert_eq!(
