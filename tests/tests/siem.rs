@@ -111,6 +111,15 @@ input(type="imrelp" port="20515" ruleset="both" maxDataSize="1m" tls="on" tls.ca
     tls.myCert="/root/tls/siem.pem" tls.myPrivKey="/root/tls/siem.key" tls.authMode="name" tls.permittedPeer="web1")
 "#;
 
+/// When each message came, in seconds, its type, and its text.
+const IDLE: &str = r#"
+global(workDirectory="/var/lib/siem" maxMessageSize="1m")
+module(load="imrelp")
+template(name="line" type="string" string="[%timegenerated:::date-unixtimestamp%, \"%msgid%\", %msg%]\n")
+ruleset(name="idle") { action(type="omfile" file="/var/log/siem/idle" template="line") }
+input(type="imrelp" port="20514" ruleset="idle" maxDataSize="1m")
+"#;
+
 /// An authority, a certificate for the receiver, one for this host.
 const CERTIFICATES: &str = r#"set -e
 mkdir -p /root/tls /var/log/siem /var/lib/siem
@@ -394,6 +403,55 @@ fn every_record_arrives(program: &Program) -> Host {
     .ok()
     .says("of its checkpoints compared; 0 more");
     host
+}
+
+/// What comes each minute is what this is about: it waits for two of them.
+#[test]
+fn an_idle_host_beats_and_says_each_minute_how_long_its_log_is() {
+    let host = Host::ready_with_receivers();
+    host.sh("mkdir -p /var/log/siem /var/lib/siem").ok();
+    host.write("/etc/siem.conf", IDLE);
+    host.sh("systemd-run -q --unit siem /usr/sbin/rsyslogd -n -f /etc/siem.conf -i /run/siem.pid")
+        .ok();
+    let receiver =
+        "[receiver.siem]\naddress = \"127.0.0.1:20514\"\ntransport = \"relp\"\nformat = \"json\"\n";
+    host.write("/etc/jit/link.toml", receiver);
+    host.run(&["systemctl", "restart", "jit-link"]).ok();
+    host.wait_for(
+        "the first checkpoint",
+        Duration::from_secs(30),
+        "grep -q checkpoint /var/log/siem/idle",
+    );
+    // Nothing happens any more.
+    let idle = records(&host).len();
+    host.wait_for(
+        "two more checkpoints and a heartbeat in two minutes",
+        Duration::from_secs(130),
+        "test $(grep -c checkpoint /var/log/siem/idle) -ge 3 && grep -q heartbeat /var/log/siem/idle",
+    );
+    let all = records(&host);
+    let beat = all[idle..].iter().position(|r| r["type"] == "heartbeat");
+    let beat = idle + beat.expect("a heartbeat");
+    let at = |index: usize| all[index]["boot_ns"].as_u64().unwrap() / 1_000_000_000;
+    let silence = at(beat) - at(beat - 1);
+    // Only for a minute of silence.
+    assert!((55..=130).contains(&silence), "after {silence} s: {all:#?}");
+
+    let got = host.read("/var/log/siem/idle");
+    let mut checkpoints = Vec::new();
+    for line in got.lines() {
+        let (when, kind, body): (i64, String, Value) =
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        if kind == "checkpoint" {
+            checkpoints.push((when, body["next"].as_u64().unwrap()));
+        }
+    }
+    println!("a heartbeat after {silence} s; checkpoints {checkpoints:?}");
+    for pair in checkpoints.windows(2) {
+        let apart = pair[1].0 - pair[0].0;
+        assert!(apart <= 75, "{apart} s apart: {checkpoints:?}");
+        assert!(pair[0].1 <= pair[1].1, "{checkpoints:?}");
+    }
 }
 
 #[test]
