@@ -270,7 +270,12 @@ fn a_stock_verifier_accepts_what_was_cosigned_on_one_box() {
     };
     included("/root/tree").ok();
     let entry: serde_json::Value = serde_json::from_str(&host.read("/root/entry")).unwrap();
-    assert_eq!(entry["time"], records(&host)[3]["time"]);
+    let records = records(&host);
+    assert_eq!(entry["time"], records[3]["time"]);
+    // What the log says of its own place.
+    let start = records.iter().find(|r| r["type"] == "start").unwrap();
+    let place = serde_json::json!({ "filesystem": "overlay", "tier": "mount-only" });
+    assert_eq!(start["detail"]["journal"], place);
     for (script, named) in [
         ("edit-a-bundle.py", "entries/000.p/"),
         ("edit-a-tile.py", "do not match the root"),
