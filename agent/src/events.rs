@@ -342,25 +342,33 @@ impl Writer {
     }
 
     fn flush_backlog(&mut self) {
-        while let Some(draft) = self.backlog.front().cloned() {
-            match self.append(std::slice::from_ref(&draft)) {
-                Ok(receipts) => {
-                    if let Some(receipt) = receipts.first() {
-                        self.tell(receipt.index(), draft.json());
-                    }
-                }
-                Err(_) => return,
+        loop {
+            let mut written = self.write_one(Backlog::first);
+            if written.is_none() {
+                // Where there is no room for the first there may be some for what ends.
+                written = self.write_one(Backlog::first_that_ends);
             }
-            if let Some(lost) = self.backlog.written() {
+            let Some(place) = written else { return };
+            if let Some(lost) = self.backlog.written(place) {
                 let why = format!(
                     "{lost} records were lost: the journal could not be written for so long"
                 );
-                let told = Record::new(kind::ALERT, self.at()).detail("why", why);
-                if let Ok(draft) = Draft::new(&told) {
+                let told = Record::new(kind::ALERT, self.at()).detail("code", "journal");
+                if let Ok(draft) = Draft::new(&told.detail("why", why)) {
                     self.keep(draft);
                 }
             }
         }
+    }
+
+    /// Writes one record of those that wait; its place, if that came to be.
+    fn write_one(&mut self, which: impl Fn(&Backlog) -> Option<(usize, &Draft)>) -> Option<usize> {
+        let (place, draft) = which(&self.backlog).map(|(place, draft)| (place, draft.clone()))?;
+        let receipts = self.append(std::slice::from_ref(&draft)).ok()?;
+        for receipt in receipts {
+            self.tell(receipt.index(), draft.json());
+        }
+        Some(place)
     }
 
     /// This moment, or the start where no clock can be read.
@@ -401,18 +409,19 @@ impl Writer {
             Some(j) => j,
             None => self.open()?,
         };
-        let result = act(&mut journal).map_err(|e| {
+        let result = act(&mut journal);
+        self.next.send_replace(journal.next_index());
+        // After trouble the journal is opened anew: recovery is the way back for every fault. A full disk is none: there may be
+        // room for the next record, and to open it takes long.
+        if result.as_ref().err().is_none_or(journal::Error::is_full) {
+            self.journal = Some(journal);
+        }
+        result.map_err(|e| {
             if e.is_tampered() {
                 self.changed = Some(e.to_string());
             }
             NotRecorded(e.to_string())
-        });
-        self.next.send_replace(journal.next_index());
-        // After trouble the journal is opened anew: recovery is the way back for every fault.
-        if result.is_ok() {
-            self.journal = Some(journal);
-        }
-        result
+        })
     }
 
     fn open(&mut self) -> Result<Journal, NotRecorded> {

@@ -48,7 +48,9 @@ fn verify(ctx: &Context, against: Option<&Path>) -> Result<u8, Failure> {
     let mut report = journal::check_with(dir, head, host, &mut progress);
     // Here it is no copy: what protects the files counts, too.
     report.faults.extend(journal::protection(dir));
-    let now_ms = log_witness::now().saturating_mul(1000);
+    // A clock that has forgotten the time is behind the witness.
+    let witnessed = cosigned.as_ref().map_or(0, |seen| seen.at);
+    let now_ms = log_witness::now().max(witnessed).saturating_mul(1000);
     let pruned = report.begins.as_ref();
     let ahead = pruned.and_then(|pruned| pruned.ahead(now_ms));
     report.faults.extend(ahead);

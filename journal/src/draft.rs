@@ -33,6 +33,12 @@ impl Draft {
         })
     }
 
+    /// [`kind::may_use_kept_room`] of its type.
+    #[must_use]
+    pub fn may_use_kept_room(&self) -> bool {
+        self.kept_room
+    }
+
     /// The JSON, one line.
     #[must_use]
     pub fn json(&self) -> &str {

@@ -2,9 +2,10 @@
 
 use crate::sys;
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::statvfs::fstatvfs;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Makes a directory (mode 0700) and those above it, if missing.
@@ -54,8 +55,14 @@ pub fn nameless(dir: &Path) -> Option<File> {
 }
 
 /// Reserves room up to `length` bytes without changing the file's size, which an append-only file allows.
-/// File systems that cannot reserve go without.
+/// File systems that cannot reserve go without. Where there is not all of it nothing is taken: a call that fails keeps what
+/// it has got (ext4), and others need that room.
 pub fn reserve(file: &File, length: u64) -> io::Result<()> {
+    let (disk, held) = (fstatvfs(file)?, file.metadata()?.blocks() * 512);
+    let free = disk.blocks_free().saturating_mul(disk.fragment_size());
+    if disk.blocks() > 0 && free < length.saturating_sub(held) {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     let length = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
     match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, length) {
         Ok(()) | Err(nix::Error::EOPNOTSUPP | nix::Error::ENOSYS) => Ok(()),
@@ -63,7 +70,8 @@ pub fn reserve(file: &File, length: u64) -> io::Result<()> {
     }
 }
 
-/// One write, whose write-out begins at once; `meanwhile` runs while the disk works; then one sync of the data. After an error the file must not be used again: the kernel may have
+/// One write, whose write-out begins at once; `meanwhile` runs while the disk works; then one sync of the data.
+/// After an error the file must not be used again: the kernel may have
 /// marked pages that never reached the disk as clean (Rebello et al., USENIX ATC 2020).
 pub fn append(mut file: &File, bytes: &[u8], meanwhile: impl FnOnce()) -> io::Result<()> {
     file.write_all(bytes)?;

@@ -10,7 +10,7 @@
 use crate::durable;
 use crate::frame::Chain;
 use crate::merkle::sha256_of;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -120,7 +120,9 @@ impl HeadFile {
             .open(path)?;
         let meta = file.metadata()?;
         let ours = meta.is_file() && meta.nlink() == 1 && meta.len() == 2 * SLOT as u64;
-        if !ours || slots(&file)?.contains(&None) {
+        // The owner of this is the one who runs.
+        let private = meta.mode() & 0o077 == 0 && meta.uid() == fs::metadata("/proc/self")?.uid();
+        if !ours || !private || slots(&file)?.contains(&None) {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut file = Self {
@@ -129,6 +131,7 @@ impl HeadFile {
         };
         file.set(head)?;
         file.set(head)?;
+        file.file.sync_all()?;
         Ok(file)
     }
 

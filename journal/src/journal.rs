@@ -401,6 +401,8 @@ impl Journal {
             return Err(error);
         }
         (self.next, self.chain) = (next, chain);
+        // A recovery record has the same time or an earlier one.
+        self.latest = header.time;
         self.state = State::Live(live);
         if let (Some(sealer), Some(sealing)) = (&mut self.sealer, sealing) {
             sealer.done(sealing);

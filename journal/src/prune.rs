@@ -40,7 +40,7 @@ impl Pruned {
         Timestamp::wall(now_ms.saturating_sub(days.saturating_mul(DAY_MS))).rfc3339()
     }
 
-    /// What is wrong with it by a clock that the host has not set: dated ahead it would make old what is not. A day's
+    /// What is wrong with it where it is `now_ms`, milliseconds since 1970: dated ahead it would make old what is not. A day's
     /// difference is none.
     #[must_use]
     pub fn ahead(&self, now_ms: u64) -> Option<Fault> {

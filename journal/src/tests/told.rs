@@ -87,3 +87,27 @@ fn an_older_head_is_fine() {
         copy.reopen();
     }
 }
+
+/// What waited while a broken log was opened is older than the record of that. The next header is not.
+#[test]
+fn no_header_is_dated_before_a_recovery() {
+    let log = Log::new();
+    let later = Timestamp {
+        unix_ms: now().unix_ms + 60_000,
+        ..now()
+    };
+    let open_at = |at: &Timestamp| {
+        let off = AppendOnly::Off;
+        recover::open(&log.dir(), &log.head(), at, None, off, log.limits).unwrap()
+    };
+    let _ = fill(&mut open_at(&now()).0, 0..2);
+    let path = log.segments().pop().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend(b"\xffJ\x02");
+    std::fs::write(&path, bytes).unwrap();
+    let (mut journal, recovery) = open_at(&later);
+    assert_eq!(recovery.torn.len(), 1);
+    // Over the end of a segment.
+    fill(&mut journal, 2..9);
+    assert_eq!(named(&log.check()), []);
+}
