@@ -240,23 +240,27 @@ impl Sealer {
 
     /// The next key to be named, made if there is none yet.
     pub fn next(&mut self) -> Result<EpochPublic, Error> {
-        if let Some(next) = self.ahead.front() {
-            return Ok(next.public);
+        if self.ahead.is_empty() {
+            self.make_one()?;
         }
-        let next = EpochKey::new(self.epochs + 1)?;
-        let public = next.public;
-        self.ahead.push_back(next);
-        Ok(public)
+        self.ahead
+            .front()
+            .map(|key| key.public)
+            .ok_or(Error::Random)
+    }
+
+    /// Makes one more key, behind those that were made ahead.
+    fn make_one(&mut self) -> Result<(), Error> {
+        let epoch = self.epochs + self.ahead.len() as u64 + 1;
+        self.ahead.push_back(EpochKey::new(epoch)?);
+        Ok(())
     }
 
     /// Makes the key that the commit after this one may name, while this one is written.
     pub fn look_ahead(&mut self, sealing: &Sealing) {
-        let made = self.ahead.len() as u64;
-        if made <= u64::from(sealing.rotates)
-            && let Ok(key) = EpochKey::new(self.epochs + made + 1)
-        {
+        if self.ahead.len() <= usize::from(sealing.rotates) {
             // What fails here fails again where it is needed, and is told there.
-            self.ahead.push_back(key);
+            let _ = self.make_one();
         }
     }
 
