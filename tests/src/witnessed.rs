@@ -50,6 +50,14 @@ pub fn wait_witnessed(issuer: &Host, what: &str, expression: &str) {
     issuer.wait_for(what, SOON, &script);
 }
 
+/// The issuer's admin takes the host's log as it is: the next generation begins.
+#[track_caller]
+pub fn accept_log(issuer: &Host, reason: &str) {
+    let program = "jit-issuer host accept-log web1 --reason";
+    let argv: Vec<&str> = program.split(' ').chain([reason]).collect();
+    issuer.run(&argv).ok();
+}
+
 /// A grant that starts in some seconds, without the issuer by then.
 #[track_caller]
 pub fn starts_unseen(alice: &mut Shell, cable: &Cable<'_>, reason: &str) {

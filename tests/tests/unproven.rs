@@ -9,7 +9,8 @@ use jit_tests::grants::elevate;
 use jit_tests::net::pair;
 use jit_tests::project;
 use jit_tests::witnessed::{
-    SOON, START, STOP, WELL, policy, starts_unseen, wait_told, wait_witnessed, witnessed,
+    SOON, START, STOP, WELL, accept_log, policy, starts_unseen, wait_told, wait_witnessed,
+    witnessed,
 };
 
 #[test]
@@ -134,15 +135,7 @@ fn what_shows_nowhere_on_the_host_is_named_by_the_witness() {
                 .exits(3)
                 .says(": this host's journal");
 
-            let accept = [
-                "jit-issuer",
-                "host",
-                "accept-log",
-                "web1",
-                "--reason",
-                "the test",
-            ];
-            issuer.run(&accept).ok();
+            accept_log(issuer, "the test");
             wait_witnessed(
                 issuer,
                 "the next generation",

@@ -8,7 +8,8 @@ use std::time::Duration;
 use jit_tests::grants::{elevate, records};
 use jit_tests::net::pair;
 use jit_tests::witnessed::{
-    SOON, START, STOP, WELL, policy, starts_unseen, wait_told, wait_witnessed, witnessed,
+    SOON, START, STOP, WELL, accept_log, policy, starts_unseen, wait_told, wait_witnessed,
+    witnessed,
 };
 use jit_tests::{Host, Release, Shell, command, project};
 use statement::sign::Signer;
@@ -131,15 +132,7 @@ fn a_journal_that_was_put_back_or_goes_on_otherwise_gives_nothing_until_it_is_ac
             .ok();
 
         // Accepted, aloud: another log begins, and grants with it.
-        let accept = [
-            "jit-issuer",
-            "host",
-            "accept-log",
-            "web1",
-            "--reason",
-            "restored",
-        ];
-        issuer.run(&accept).ok();
+        accept_log(issuer, "restored");
         wait_witnessed(
             issuer,
             "the next generation",
@@ -177,7 +170,7 @@ fn a_journal_that_was_put_back_or_goes_on_otherwise_gives_nothing_until_it_is_ac
         );
         host.wait_for("the host knows", SOON, "jitctl status | grep -q 'fork: '");
         refused(&mut alice, "fork: this host's journal does not go on");
-        issuer.run(&accept).ok();
+        accept_log(issuer, "restored");
         wait_witnessed(issuer, "the third generation", "w[\"generation\"] == 3");
         host.wait_for("the host knows", SOON, WELL);
         elevate(&mut alice, "--for 10m");
