@@ -3,8 +3,8 @@
 use crate::agent::{Agent, Core, Receivers, Stored, Witness};
 use crate::clock::{self, Steps};
 use crate::config;
-use crate::effects::files;
 use crate::effects::watch::Arrivals;
+use crate::effects::{files, groups};
 use crate::ending;
 use crate::events::{self, Log};
 use crate::store::identity::Enrolled;
@@ -73,6 +73,7 @@ pub async fn reconcile() -> Result<(), StartError> {
 pub async fn run(sockets: Sockets) -> Result<(), StartError> {
     // Before anybody is told that it runs: without a handler, a reload would end it.
     let orders = Orders::new().map_err(|e| fail("signals", &e))?;
+    groups::load_sources();
     let agent = load().await?;
     // What the journal is kept by, so that less than before shows.
     let place = journal::Place::of(Path::new(paths::JOURNAL_DIR));

@@ -277,6 +277,16 @@ fn can_look() -> Result<(), GroupError> {
         .map(drop)
 }
 
+/// Let the C library load every source of memberships now: one that it once fails to load it never tries again, and no grant
+/// could be given until the agent is started anew. Nobody waits for it, as a source may be a server that does not answer.
+pub fn load_sources() {
+    let look = || drop(getgrouplist(c"root", Gid::from_raw(0)));
+    // Without a thread the first grant's look loads them.
+    let _ = std::thread::Builder::new()
+        .name("groups".into())
+        .spawn(look);
+}
+
 fn gids(login: &str) -> Result<Vec<Gid>, GroupError> {
     can_look()?;
     let user = User::from_name(login)
