@@ -6,11 +6,17 @@ fault: what strace injects, e.g. "fsync:error=EIO:when=2"; "trace" only writes d
 end: how the grant ends: drop, deadline, alone (the deadline, while no agent runs) or stop (alone, and the unit from outside).
 """
 
-import datetime, json, os, re, subprocess, sys, time
+import datetime, glob, json, os, re, subprocess, sys, time
 
 END = "/usr/libexec/jit/jit-end"
 TRACE = "/run/fault/trace"
 LATE = 3.0
+# What timeout(1) returns for a program that it had to end.
+HANGS = 124, 137
+# Units are gone when their jit-end has its proof on the disk, which others write to as well.
+TIDY = 15.0
+BEAT = "/run/fault/beat"
+STALLS = "/run/fault/stalls"
 SOCKETS = "jit-agent.socket jit-gate.socket jit-link.socket"
 
 # In place of jit-end: the first run of the kind that is wanted meets the fault. Not where ptrace is forbidden.
@@ -26,9 +32,26 @@ fi
 exec END.real "$@"
 """
 
+# A unit of its own, which no ending freezes: when it did not run, nothing did. Half a second is longer than a busy host keeps
+# a sleeper waiting.
+SLEEPER = f"""
+import os, time
+last = time.time()
+while True:
+    time.sleep(0.02)
+    now = time.time()
+    if now - last > 0.5:
+        with open("{STALLS}", "a") as stalls:
+            stalls.write(f"{{now}} {{now - last}}\\n")
+    last = now
+    os.utime("{BEAT}")
+"""
 
-def sh(script, **kw):
-    return subprocess.run(["bash", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
+
+def sh(script):
+    return subprocess.run(
+        ["bash", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
 
 
 def as_user(user, script, limit):
@@ -101,8 +124,8 @@ def left(user, mark):
     """What must not be there any more, each with a word."""
     found = []
     code, said = as_user(user, "sudo -n id -u", 10)
-    if code == 0 or "0" in said.splitlines():
-        found.append("sudo: " + said)
+    if code == 0 or "0" in said.splitlines() or code in HANGS:
+        found.append(f"sudo: {code} {said}")
     groups = sh(f"id -nG {user}").stdout.split()
     if "jit-admin" in groups:
         found.append("member: " + " ".join(groups))
@@ -110,10 +133,17 @@ def left(user, mark):
     running = sh(f"pgrep -axf 'sleep {mark}'").stdout.strip()
     if running:
         found.append("running: " + running)
-    units = sh("systemctl list-units --all --plain --no-legend 'jit-0*'").stdout.strip()
-    if units:
-        found.append("units: " + units)
+    for pids in glob.glob("/sys/fs/cgroup/jit.slice/jit-0*/**/cgroup.procs", recursive=True):
+        # The end of the unit runs in it.
+        inside = sh(f"for p in $(cat {pids}); do tr '\\0' ' ' </proc/$p/cmdline; echo; done 2>/dev/null").stdout
+        found += ["inside: " + line for line in inside.splitlines() if line and "jit-end" not in line]
     return found
+
+
+def units():
+    """Units of grants that systemd still has."""
+    found = sh("systemctl list-units --all --plain --no-legend 'jit-0*'").stdout.strip()
+    return ["units: " + found] if found else []
 
 
 def alive():
@@ -126,11 +156,40 @@ def alive():
     return found
 
 
-def until(limit, look):
-    """Looks again and again until nothing is found or the moment has come; what was found last."""
+def evidence(since):
+    """What an ending that did not come to its end was doing: its processes, their cgroups, its calls, the host's journal."""
+    return sh(f"""
+for p in $(pgrep -f '[j]it-end|[s]leep 1[0-9]{{6}}|[s]leep infinity'); do
+    echo "== $(tr '\\0' ' ' </proc/$p/cmdline)"
+    grep -H -E '^(State|PPid|TracerPid)' /proc/$p/task/*/status
+    cat /proc/$p/cgroup /proc/$p/task/*/syscall
+done
+grep -H . /sys/fs/cgroup/jit.slice/jit-*/cgroup.events
+cat {STALLS} /proc/pressure/cpu /proc/pressure/io
+tail -n 60 {TRACE}
+timeout 20 journalctl --no-pager -o short-precise --since @{since:.3f} | tail -n 120
+""").stdout
+
+
+def stalled(since):
+    """Seconds after that moment in which nothing in the host ran: no promise can be kept then, nor broken."""
+    now = time.time()
+    # Once more the sleeper has run, and has told of what it noticed.
+    while os.stat(BEAT).st_mtime <= now and time.time() < now + 5:
+        time.sleep(0.005)
+    with open(STALLS) as stalls:
+        told = [map(float, line.split()) for line in stalls]
+    return sum(min(length, end - since) for end, length in told if end > since)
+
+
+def until(limit, look, since=None):
+    """Looks again and again until nothing is found or the moment has come; what was found last.
+
+    The moment comes later by what the host stood still since then, or since now."""
+    since = since or time.time()
     while True:
         found = look()
-        if not found or time.time() > limit:
+        if not found or (time.time() > limit and time.time() > limit + stalled(since)):
             return found
         time.sleep(0.02)
 
@@ -201,7 +260,9 @@ def round_(r):
     code, said = as_user(user, f"sudo -n -b sleep {mark} >/tmp/{user} 2>&1; code=$?; cat /tmp/{user}; exit $code", 10)
     release(held)
     out["used"] = code == 0
-    if code and not held:
+    late = time.time() - latest
+    # In time, or late for another reason than a host that stood still.
+    if code and not held and (late < 0 or late > stalled(start) or code in HANGS):
         # An agent that fell is back at once; a grant whose request failed may have lived since and be over.
         if out.get("gave") is None and phase != "give":
             out["wrong"].append("a sound use is refused: " + said)
@@ -209,7 +270,7 @@ def round_(r):
     held = hold("end")
     if end in ("alone", "stop"):
         sh(f"systemctl stop {SOCKETS} jit-link jit-agent")
-        if time.time() > latest:
+        if time.time() > latest + stalled(start):
             out["wrong"].append("the agent was not stopped before the deadline")
         if end == "stop":
             sh("systemctl stop 'jit-0*.service'")
@@ -218,11 +279,15 @@ def round_(r):
     if held and end == "deadline":
         time.sleep(max(0, latest - time.time()) + 0.7)
     if held and end == "drop":
-        until(time.time() + 0.5, lambda: left(user, mark))
+        until(time.time() + 0.5, lambda: left(user, mark) + units())
     release(held)
 
-    out["wrong"] += until(latest + LATE, lambda: left(user, mark))
+    out["wrong"] += until(latest + LATE, lambda: left(user, mark), latest)
     out["late"] = round(time.time() - latest, 2)
+    # Before anything mends it.
+    seen = evidence(start) if out["wrong"] else None
+    out["wrong"] += until(latest + TIDY, units, latest)
+    out["stalled"] = round(stalled(start), 2)
     if end in ("alone", "stop"):
         sh(f"systemctl start {SOCKETS} jit-agent jit-link")
     out["wrong"] += until(time.time() + 10, alive)
@@ -233,12 +298,16 @@ def round_(r):
     if fault == "trace":
         out["calls"] = calls()
     if out["wrong"]:
+        out["seen"] = seen or evidence(start)
         # So that the next round starts from a clean host.
         sh(f"systemctl restart jit-agent; {END}.real --all; pkill -xf 'sleep {mark}'; systemctl reset-failed 'jit-*'")
     return out
 
 
 os.makedirs("/run/fault", exist_ok=True)
+for path in BEAT, STALLS:
+    open(path, "a").close()
+subprocess.run(["systemd-run", "--quiet", "--unit=sleeper", "python3", "-c", SLEEPER], check=True, stdout=subprocess.DEVNULL)
 if not os.path.exists(END + ".real"):
     os.rename(END, END + ".real")
     with open(END, "w") as wrapper:

@@ -114,7 +114,7 @@ impl Rounds {
             "target": target, "phase": phase, "end": end, "fault": spec, "user": user, "mark": mark,
             "life": if end == "deadline" { 2 } else { 4 },
         });
-        let said = self.dialogue.ask(&round, Duration::from_secs(120));
+        let said = self.dialogue.ask(&round, Duration::from_secs(300));
         if said["used"] == true {
             self.used.push(mark);
         }
@@ -239,6 +239,8 @@ fn whichever_call_fails_nothing_outlives_its_deadline() {
     let only = std::env::var("JIT_FAULT").unwrap_or_default();
     all.retain(|f| format!("{f:?}").contains(&only));
     let chosen = choose(all, seed::number("JIT_FAULT_ROUNDS").unwrap_or(0), seed);
+    let again = seed::number("JIT_FAULT_AGAIN").unwrap_or(1).max(1);
+    let chosen: Vec<_> = (0..again).flat_map(|_| chosen.clone()).collect();
     eprintln!("{} of {total} faults, JIT_SEED={seed}", chosen.len());
     let lanes = usize::try_from(seed::number("JIT_LANES").unwrap_or(3)).unwrap();
     let share = |n: usize| chosen.iter().skip(n).step_by(lanes).cloned();
